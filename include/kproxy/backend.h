@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a data path must be able to do.  Backends see states and plans, never a Kubernetes object. */
+#ifndef KPROXY_BACKEND_H
+#define KPROXY_BACKEND_H
+
+#include "kproxy/plan.h"
+
+/* Settings that do not change while the process runs; they shape the rules. */
+struct kp_settings {
+	bool has_pod_range[KP_N_FAMILIES];
+	struct kp_prefix pod_range[KP_N_FAMILIES]; /* sources in here are pods (LD-1, LD-3) */
+	bool masquerade_all;
+	uint32_t masquerade_mark; /* one bit, host byte order (MQ-1) */
+};
+
+/* What one apply cost. */
+struct kp_apply_stats {
+	size_t n_ops;         /* elements, chains, rules, sets put or removed */
+	size_t n_bytes;       /* netlink bytes sent */
+	int64_t kernel_us;    /* time from the first byte sent to the last answer read */
+	bool restructured;    /* the rules themselves had to be made or mended */
+};
+
+struct kp_backend; /* each backend's own */
+
+struct kp_backend_ops {
+	const char *name; /* "nft", "bpf" */
+
+	/* Opens the kernel interface; changes nothing.  -EPERM and -EPROTONOSUPPORT tell what is
+	 * missing and what to do.  '*settings' is copied. */
+	int (*open)(const struct kp_settings *settings, struct kp_backend **ret,
+		    struct kp_err *err);
+
+	/* Reads what is installed into '*ret' (empty on entry, the caller clears it).  Nothing
+	 * installed is an empty state and no error.  What cannot be understood is left out: a full
+	 * apply removes it. */
+	int (*readback)(struct kp_backend *be, struct kp_state *ret, struct kp_err *err);
+
+	/* Carries a plan out, in one transaction: all of it or, with an error that names the
+	 * culprit, nothing.  After an error, the next plan must be a full one.  A full plan leaves
+	 * alone what is already right. */
+	int (*apply)(struct kp_backend *be, const struct kp_plan *plan,
+		     struct kp_apply_stats *stats, struct kp_err *err);
+
+	/* As a full apply, but starts from nothing: removes everything of ours and makes it anew,
+	 * in one transaction.  The last resort. */
+	int (*rebuild)(struct kp_backend *be, const struct kp_plan *plan,
+		       struct kp_apply_stats *stats, struct kp_err *err);
+
+	/* Removes everything of ours from the kernel.  Nothing there is no error. */
+	int (*cleanup)(struct kp_backend *be, struct kp_err *err);
+
+	void (*close)(struct kp_backend *be); /* accepts NULL; leaves the kernel as it is */
+};
+
+extern const struct kp_backend_ops kp_nft_backend;
+
+#endif

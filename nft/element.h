@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One element of one of our sets, and the rendering of virtual services and facts into elements. */
+#ifndef KPROXY_NFT_ELEMENT_H
+#define KPROXY_NFT_ELEMENT_H
+
+#include "kproxy/plan.h"
+#include "nft/layout.h"
+
+/* nft 1.0.6 lists longer comments, but cannot load them again. */
+#define KP_NFT_COMMENT_MAX 127
+
+struct kp_nft_element {
+	uint8_t set;          /* enum kp_nft_set_id */
+	uint8_t family;       /* enum kp_family */
+	bool interval_end;    /* of an interval set: the first address after the prefix */
+	uint8_t key[KP_NFT_KEY_SIZE];   /* as the kernel has it; unused bytes are zero */
+	uint8_t data[KP_NFT_DATA_SIZE]; /* of maps; unused bytes are zero */
+	char *comment;        /* the whole name, NULL = none; owned by the list */
+};
+
+struct kp_nft_elements {
+	size_t n, cap;
+	struct kp_nft_element *items;
+};
+
+void kp_nft_elements_clear(struct kp_nft_elements *elements);
+
+/* Appends a zeroed element. */
+struct kp_nft_element *kp_nft_elements_add(struct kp_nft_elements *elements,
+					   enum kp_family family, enum kp_nft_set_id set);
+
+/* By family, set and key, for sorting and merging. */
+int kp_nft_element_compare_keys(const struct kp_nft_element *a, const struct kp_nft_element *b);
+
+/* Same key already given: also the same data and comment. */
+bool kp_nft_element_equal_content(const struct kp_nft_element *a,
+				  const struct kp_nft_element *b);
+
+/* Sorts by key. */
+void kp_nft_elements_sort(struct kp_nft_elements *elements);
+
+/* Appends all elements of an owner's virtual services.  An element of a shared set may come more
+ * than once. */
+void kp_nft_render_vservices(const char *owner, const struct kp_vservices *vs,
+			     struct kp_nft_elements *ret);
+
+/* Appends the elements of the facts. */
+void kp_nft_render_facts(const struct kp_facts *facts, struct kp_nft_elements *ret);
+
+/* Reads what the renderer wrote back into a state; sorted elements of all sets of all families.
+ * Elements that make no sense are passed over. */
+void kp_nft_parse_state(const struct kp_nft_elements *elements, struct kp_state *ret);
+
+/* "ip kproxy services { 10.96.0.10 . tcp . 80 }" into 'buf'. */
+const char *kp_nft_element_text(const struct kp_nft_element *e, char *buf, size_t size);
+
+#endif

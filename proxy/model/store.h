@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The current objects, and the join of Services with their EndpointSlices.
+ *
+ * A source (manifests, API) puts and removes objects; whatever changes marks the tracker.  Slices
+ * may come before their Service and stay after it (ES-9). */
+#ifndef KPROXY_STORE_H
+#define KPROXY_STORE_H
+
+#include "kproxy/model.h"
+
+struct kp_store;
+struct kp_tracker;
+
+/* One Service name with everything known about it. */
+struct kp_store_service {
+	const char *key;                         /* "namespace/name" */
+	const struct kp_service *service;        /* NULL: only slices so far */
+	size_t n_slices;
+	const struct kp_endpointslice *const *slices; /* sorted by name */
+};
+
+/* 'tracker' is borrowed and outlives the store. */
+struct kp_store *kp_store_new(struct kp_tracker *tracker);
+void kp_store_free(struct kp_store *store);
+
+/* Takes over '*object' (cleared on return) and replaces what had its kind and name.  True when
+ * something that we use has changed. */
+bool kp_store_put(struct kp_store *store, struct kp_object *object);
+
+/* Removes an object, if it is there.  'ns' is "" for cluster-wide kinds.  True when it was. */
+bool kp_store_remove(struct kp_store *store, enum kp_kind kind, const char *ns, const char *name);
+
+/* Looks a Service name up; false when neither a Service nor a slice has it.  '*ret' borrows, valid
+ * until the store changes. */
+bool kp_store_get(const struct kp_store *store, const char *key, struct kp_store_service *ret);
+
+/* Our own Node, NULL until one is put. */
+const struct kp_node *kp_store_node(const struct kp_store *store);
+
+/* Calls 'fn' for each service range (RJ-3). */
+void kp_store_each_service_cidr(const struct kp_store *store,
+				void (*fn)(void *arg, const struct kp_prefix *cidr), void *arg);
+
+/* Number of objects of a kind. */
+size_t kp_store_count(const struct kp_store *store, enum kp_kind kind);
+
+/* Marks every Service in the tracker (our Node changed, a full sync is due). */
+void kp_store_mark_all(const struct kp_store *store);
+
+#endif

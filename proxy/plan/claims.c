@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan/claims.h"
+
+#include <stdlib.h>
+
+struct claim_key {
+	struct kp_addr addr; /* zero: any node port address */
+	uint16_t port;
+	uint8_t proto;
+	uint8_t family;
+};
+_Static_assert(sizeof(struct claim_key) == 20, "padding would break lookups");
+
+/* One who asks for a frontend. */
+struct claimant {
+	const struct owner *owner;
+	struct claimant *next; /* the next in rank */
+	uint32_t index;        /* of the owner's virtual service */
+};
+
+struct claim {
+	struct claim_key key;
+	struct claimant first; /* the winner; nearly always the only one */
+	UT_hash_handle hh;
+};
+
+struct owner {
+	int64_t created_s;
+	size_t n_claims;
+	struct claim **claims;
+	UT_hash_handle hh;
+	char name[];
+};
+
+struct kp_claims {
+	struct claim *claims;
+	struct owner *owners;
+};
+
+struct kp_claims *kp_claims_new(void)
+{
+	return kp_xcalloc(1, sizeof(struct kp_claims));
+}
+
+static struct claim_key key_of(const struct kp_vservice *v, const struct kp_frontend *f)
+{
+	return (struct claim_key){
+		.addr = f->addr, .port = f->port, .proto = v->proto, .family = v->family};
+}
+
+static struct claim *find(const struct kp_claims *claims, const struct claim_key *key)
+{
+	struct claim *claim;
+
+	HASH_FIND(hh, claims->claims, key, sizeof(*key), claim);
+	return claim;
+}
+
+static bool outranks(const struct claimant *a, const struct claimant *b)
+{
+	int64_t a_s = a->owner->created_s ? a->owner->created_s : INT64_MAX;
+	int64_t b_s = b->owner->created_s ? b->owner->created_s : INT64_MAX;
+	int r;
+
+	if (a_s != b_s)
+		return a_s < b_s;
+	r = strcmp(a->owner->name, b->owner->name);
+	return r ? r < 0 : a->index < b->index;
+}
+
+static void insert(struct claim *claim, struct claimant who)
+{
+	struct claimant *other = kp_xmalloc(sizeof(*other)), *at = &claim->first;
+
+	if (outranks(&who, &claim->first)) {
+		*other = claim->first;
+		claim->first = who;
+		claim->first.next = other;
+		return;
+	}
+	while (at->next && outranks(at->next, &who))
+		at = at->next;
+	*other = who;
+	other->next = at->next;
+	at->next = other;
+}
+
+/* Takes one claimant of 'owner' out; frees the claim with the last one. */
+static void withdraw(struct kp_claims *claims, struct claim *claim, const struct owner *owner)
+{
+	struct claimant **link, *gone;
+
+	if (claim->first.owner == owner) {
+		gone = claim->first.next;
+		if (!gone) {
+			HASH_DEL(claims->claims, claim);
+			free(claim);
+			return;
+		}
+		claim->first = *gone;
+		free(gone);
+		return;
+	}
+	for (link = &claim->first.next; *link; link = &(*link)->next) {
+		if ((*link)->owner == owner) {
+			gone = *link;
+			*link = gone->next;
+			free(gone);
+			return;
+		}
+	}
+}
+
+static struct owner *get_owner(struct kp_claims *claims, const char *name)
+{
+	struct owner *owner;
+	size_t len = strlen(name);
+
+	HASH_FIND_STR(claims->owners, name, owner);
+	if (!owner) {
+		owner = kp_xcalloc(1, sizeof(*owner) + len + 1);
+		memcpy(owner->name, name, len + 1);
+		HASH_ADD_STR(claims->owners, name, owner);
+	}
+	return owner;
+}
+
+/* Tells everyone else who wants this frontend to look again. */
+static void tell_others(const struct claim *claim, const struct owner *owner,
+			const struct kp_claims_events *events)
+{
+	for (const struct claimant *c = &claim->first; c; c = c->next)
+		if (c->owner != owner)
+			events->affected(events->arg, c->owner->name);
+}
+
+static void release_all(struct kp_claims *claims, struct owner *owner,
+			const struct kp_claims_events *events)
+{
+	for (size_t i = 0; i < owner->n_claims; i++) {
+		if (events)
+			tell_others(owner->claims[i], owner, events);
+		withdraw(claims, owner->claims[i], owner);
+	}
+	free(owner->claims);
+	owner->claims = NULL;
+	owner->n_claims = 0;
+}
+
+static struct claim *claim_one(struct kp_claims *claims, const struct claim_key *key,
+			       struct claimant who)
+{
+	struct claim *claim = find(claims, key);
+
+	if (claim) {
+		insert(claim, who);
+		return claim;
+	}
+	claim = kp_xcalloc(1, sizeof(*claim));
+	claim->key = *key;
+	claim->first = who;
+	HASH_ADD(hh, claims->claims, key, sizeof(claim->key), claim);
+	return claim;
+}
+
+static size_t count_frontends(const struct kp_vservices *vs)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < vs->n; i++)
+		n += vs->items[i].n_frontends;
+	return n;
+}
+
+static void report(const struct claim *claim, const struct kp_vservice *v,
+		   const struct kp_frontend *f, const struct kp_claims_events *events)
+{
+	for (const struct claimant *c = claim->first.next; c; c = c->next)
+		events->conflict(events->arg, c->owner->name, claim->first.owner->name, v, f);
+}
+
+void kp_claims_update(struct kp_claims *claims, const char *name, int64_t created_s,
+		      const struct kp_vservices *vs, const struct kp_claims_events *events)
+{
+	struct owner *owner = get_owner(claims, name);
+
+	release_all(claims, owner, events);
+	if (vs->n == 0) {
+		HASH_DEL(claims->owners, owner);
+		free(owner);
+		return;
+	}
+	owner->created_s = created_s;
+	owner->claims = kp_xcalloc(count_frontends(vs), sizeof(struct claim *));
+	for (size_t i = 0; i < vs->n; i++) {
+		const struct kp_vservice *v = &vs->items[i];
+
+		for (size_t j = 0; j < v->n_frontends; j++) {
+			struct claim_key key = key_of(v, &v->frontends[j]);
+			struct claim *claim = claim_one(
+				claims, &key, (struct claimant){.owner = owner, .index = i});
+
+			owner->claims[owner->n_claims++] = claim;
+			tell_others(claim, owner, events);
+			report(claim, v, &v->frontends[j], events);
+		}
+	}
+}
+
+static bool wins(const struct kp_claims *claims, const char *name, size_t index,
+		 const struct kp_vservice *v, const struct kp_frontend *f)
+{
+	struct claim_key key = key_of(v, f);
+	const struct claim *claim = find(claims, &key);
+
+	return claim && claim->first.index == index && strcmp(claim->first.owner->name, name) == 0;
+}
+
+void kp_claims_filter(const struct kp_claims *claims, const char *name, struct kp_vservices *vs)
+{
+	size_t n = vs->n;
+
+	vs->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct kp_vservice v = vs->items[i];
+		uint16_t kept = 0;
+
+		for (size_t j = 0; j < v.n_frontends; j++)
+			if (wins(claims, name, i, &v, &v.frontends[j]))
+				v.frontends[kept++] = v.frontends[j];
+		v.n_frontends = kept;
+		if (kept > 0)
+			vs->items[vs->n++] = v;
+		else
+			kp_vservice_clear(&v);
+	}
+}
+
+void kp_claims_free(struct kp_claims *claims)
+{
+	struct owner *owner, *tmp;
+
+	if (!claims)
+		return;
+	HASH_ITER (hh, claims->owners, owner, tmp) {
+		release_all(claims, owner, NULL);
+		HASH_DEL(claims->owners, owner);
+		free(owner);
+	}
+	free(claims);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From Kubernetes objects to virtual services.  Pure. */
+#ifndef KPROXY_DESIRED_H
+#define KPROXY_DESIRED_H
+
+#include "kproxy/plan.h"
+#include "model/store.h"
+
+/* Makes the virtual services that a Service asks for, in the order of kp_vservices_sort(); an empty
+ * list when the Service is not there.  Slots are in the order of addresses: kp_slots_keep() puts
+ * them where they are installed.
+ *
+ * 'zone' is our own node's zone, "" when it has none (EP-7).  '*ret' is empty on entry and owned
+ * by the caller. */
+void kp_desired_build(const struct kp_store_service *service, const char *zone,
+		      struct kp_vservices *ret);
+
+#endif
