@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make              builds build/kproxy
+#   make check        unit tests, and as root the tests with packets in network namespaces
+#   make SAN=address,undefined check    the same with sanitizers, in a build directory of its own
+#   make V=1          prints the commands;  WERROR=1 makes warnings errors
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+PKG_CONFIG ?= pkg-config
+CLANG_FORMAT ?= clang-format-14
+PYTHON ?= /usr/bin/python3
+
+SAN ?=
+BUILD ?= build$(if $(SAN),/san)
+Q := $(if $(V),,@)
+
+LIBS := libmnl libnftnl libuv yaml-0.1 jansson libmicrohttpd
+missing := $(foreach l,$(LIBS) cmocka,$(shell $(PKG_CONFIG) --exists $(l) || echo $(l)))
+ifneq ($(filter-out clean format help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(missing),)
+$(error missing libraries (pkg-config names): $(missing); tools/install-deps installs them)
+endif
+endif
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
+KP_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -Iproxy -I. $(WARNINGS) \
+	$(shell $(PKG_CONFIG) --cflags $(LIBS)) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+KP_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
+KP_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBS))
+
+SOURCES := $(filter-out proxy/main.c,$(wildcard proxy/*.c proxy/*/*.c nft/*.c))
+OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+
+all: $(if $(wildcard proxy/main.c),$(BUILD)/kproxy)
+
+$(BUILD)/kproxy: $(BUILD)/obj/proxy/main.o $(OBJECTS)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(KP_LIBS)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CFLAGS) $(KP_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(KP_LIBS) \
+		$(shell $(PKG_CONFIG) --libs cmocka)
+
+.PRECIOUS: $(BUILD)/obj/%.o
+
+unit-tests: $(UNIT_TESTS)
+
+check: all unit-tests
+	$(Q)tests/run $(BUILD)
+
+format:
+	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
+
+install: all
+	install -D -m 755 $(BUILD)/kproxy $(DESTDIR)$(PREFIX)/sbin/kproxy
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n '/^#   /s/^#   //p' Makefile
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+.PHONY: all unit-tests check format install clean help

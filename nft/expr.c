@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "nft/expr.h"
+
+#include <libnftnl/expr.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <stdlib.h>
+
+/* The kernel names a register that starts on 16 bytes by its old number; rules are compared with
+ * the kernel's answer, so we name them the same way. */
+static uint32_t reg(unsigned int offset)
+{
+	return offset % 16 == 0 ? NFT_REG_1 + offset / 16 : NFT_REG32_00 + offset / 4;
+}
+
+static struct nftnl_expr *add(struct kp_nft_rule *r, const char *name)
+{
+	struct nftnl_expr *e = nftnl_expr_alloc(name);
+
+	if (!e)
+		abort();
+	nftnl_rule_add_expr(r->nl, e);
+	return e;
+}
+
+static void load_payload(struct kp_nft_rule *r, uint32_t base, uint32_t offset, uint32_t len,
+			 uint32_t dreg)
+{
+	struct nftnl_expr *e = add(r, "payload");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, dreg);
+}
+
+static void load_meta(struct kp_nft_rule *r, uint32_t key, uint32_t dreg)
+{
+	struct nftnl_expr *e = add(r, "meta");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, dreg);
+}
+
+static void compare(struct kp_nft_rule *r, uint32_t op, const void *data, uint32_t len)
+{
+	struct nftnl_expr *e = add(r, "cmp");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, op);
+	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, len);
+}
+
+static void mask(struct kp_nft_rule *r, const void *and, const void *xor, uint32_t len)
+{
+	struct nftnl_expr *e = add(r, "bitwise");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, len);
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, and, len);
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, xor, len);
+}
+
+/* Where an address stands in the IP header. */
+static uint32_t addr_offset(enum kp_family family, enum kp_nft_field field)
+{
+	if (family == KP_IPV4)
+		return field == KP_FIELD_SADDR ? 12 : 16;
+	return field == KP_FIELD_SADDR ? 8 : 24;
+}
+
+static void load_addr(struct kp_nft_rule *r, enum kp_nft_field field, uint32_t len, uint32_t dreg)
+{
+	load_payload(r, NFT_PAYLOAD_NETWORK_HEADER, addr_offset(r->family, field), len, dreg);
+}
+
+static void load_slot(struct kp_nft_rule *r, uint32_t n_slots, uint32_t dreg)
+{
+	struct nftnl_expr *e = add(r, "numgen");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NG_DREG, dreg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NG_MODULUS, n_slots);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NG_TYPE, NFT_NG_RANDOM);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NG_OFFSET, 0);
+}
+
+/* Loads a set's key into the registers from 1 on. */
+static void load_key(struct kp_nft_rule *r, const struct kp_nft_set_desc *set, uint32_t n_slots)
+{
+	unsigned int offset = 0;
+
+	for (int i = 0; i < KP_NFT_MAX_FIELDS && set->key[i]; i++) {
+		switch (set->key[i]) {
+		case KP_FIELD_SADDR:
+		case KP_FIELD_DADDR:
+			load_addr(r, set->key[i], kp_family_addr_size(r->family), reg(offset));
+			break;
+		case KP_FIELD_L4PROTO:
+			load_meta(r, NFT_META_L4PROTO, reg(offset));
+			break;
+		case KP_FIELD_DPORT:
+			load_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, reg(offset));
+			break;
+		case KP_FIELD_SLOT:
+			load_slot(r, n_slots, reg(offset));
+			break;
+		}
+		offset += kp_nft_field_size(r->family, set->key[i]);
+	}
+}
+
+static struct nftnl_expr *lookup(struct kp_nft_rule *r, enum kp_nft_set_id set)
+{
+	struct nftnl_expr *e = add(r, "lookup");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, kp_nft_sets[set].name);
+	return e;
+}
+
+void kp_expr_field_in_set(struct kp_nft_rule *r, enum kp_nft_set_id set)
+{
+	load_key(r, &kp_nft_sets[set], 0);
+	lookup(r, set);
+}
+
+void kp_expr_saddr_not_in(struct kp_nft_rule *r, const struct kp_prefix *prefix)
+{
+	static const struct kp_addr zero;
+	struct kp_prefix all_ones = {.family = prefix->family, .len = prefix->len};
+	uint32_t len = kp_family_addr_size(r->family);
+
+	/* nft loads only the bytes that count when the prefix ends on a byte. */
+	if (prefix->len % 8 == 0 && prefix->len > 0) {
+		load_addr(r, KP_FIELD_SADDR, prefix->len / 8, NFT_REG_1);
+		compare(r, NFT_CMP_NEQ, prefix->addr.bytes, prefix->len / 8);
+		return;
+	}
+	for (unsigned int bit = 0; bit < prefix->len; bit++)
+		all_ones.addr.bytes[bit / 8] |= 0x80 >> bit % 8;
+	load_addr(r, KP_FIELD_SADDR, len, NFT_REG_1);
+	mask(r, all_ones.addr.bytes, zero.bytes, len);
+	compare(r, NFT_CMP_NEQ, prefix->addr.bytes, len);
+}
+
+void kp_expr_daddr_is_local(struct kp_nft_rule *r)
+{
+	struct nftnl_expr *e = add(r, "fib");
+	const uint32_t local = 2; /* RTN_LOCAL */
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+	compare(r, NFT_CMP_EQ, &local, sizeof(local));
+}
+
+void kp_expr_daddr_not_loopback(struct kp_nft_rule *r)
+{
+	static const uint8_t loopback4[] = {127}, loopback6[16] = {[15] = 1};
+	bool v4 = r->family == KP_IPV4;
+
+	load_addr(r, KP_FIELD_DADDR, v4 ? sizeof(loopback4) : sizeof(loopback6), NFT_REG_1);
+	compare(r, NFT_CMP_NEQ, v4 ? loopback4 : loopback6,
+		v4 ? sizeof(loopback4) : sizeof(loopback6));
+}
+
+void kp_expr_l4proto(struct kp_nft_rule *r, uint8_t proto)
+{
+	load_meta(r, NFT_META_L4PROTO, NFT_REG_1);
+	compare(r, NFT_CMP_EQ, &proto, sizeof(proto));
+}
+
+static void ct_has_bits(struct kp_nft_rule *r, uint32_t key, uint32_t bits)
+{
+	struct nftnl_expr *e = add(r, "ct");
+	const uint32_t zero = 0;
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, key);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, NFT_REG_1);
+	mask(r, &bits, &zero, sizeof(bits));
+	compare(r, NFT_CMP_NEQ, &zero, sizeof(zero));
+}
+
+void kp_expr_ct_state_new(struct kp_nft_rule *r)
+{
+	ct_has_bits(r, NFT_CT_STATE, NF_CT_STATE_BIT(IP_CT_NEW));
+}
+
+void kp_expr_ct_status_dnat(struct kp_nft_rule *r)
+{
+	ct_has_bits(r, NFT_CT_STATUS, IPS_DST_NAT);
+}
+
+void kp_expr_mark_is_clear(struct kp_nft_rule *r, uint32_t bit)
+{
+	const uint32_t zero = 0;
+
+	load_meta(r, NFT_META_MARK, NFT_REG_1);
+	mask(r, &bit, &zero, sizeof(bit));
+	compare(r, NFT_CMP_EQ, &zero, sizeof(zero));
+}
+
+void kp_expr_verdict(struct kp_nft_rule *r, int verdict, const char *chain)
+{
+	struct nftnl_expr *e = add(r, "immediate");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, verdict);
+	if (chain)
+		nftnl_expr_set_str(e, NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
+static void change_mark(struct kp_nft_rule *r, uint32_t and, uint32_t xor)
+{
+	struct nftnl_expr *e;
+
+	load_meta(r, NFT_META_MARK, NFT_REG_1);
+	mask(r, &and, &xor, sizeof(and));
+	e = add(r, "meta");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_META_SREG, NFT_REG_1);
+}
+
+void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit)
+{
+	change_mark(r, ~bit, bit);
+}
+
+void kp_expr_mark_flip_bit(struct kp_nft_rule *r, uint32_t bit)
+{
+	change_mark(r, UINT32_MAX, bit);
+}
+
+void kp_expr_masquerade(struct kp_nft_rule *r)
+{
+	nftnl_expr_set_u32(add(r, "masq"), NFTNL_EXPR_MASQ_FLAGS, 1U << 4 /* RANDOM_FULLY */);
+}
+
+void kp_expr_reject(struct kp_nft_rule *r, int type, uint8_t code)
+{
+	struct nftnl_expr *e = add(r, "reject");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_REJECT_TYPE, type);
+	nftnl_expr_set_u8(e, NFTNL_EXPR_REJECT_CODE, code);
+}
+
+void kp_expr_dnat(struct kp_nft_rule *r, enum kp_nft_set_id map, uint32_t n_slots)
+{
+	uint32_t port_reg = reg(kp_nft_field_size(r->family, KP_FIELD_DADDR));
+	struct nftnl_expr *e;
+
+	load_key(r, &kp_nft_sets[map], n_slots);
+	nftnl_expr_set_u32(lookup(r, map), NFTNL_EXPR_LOOKUP_DREG, NFT_REG_1);
+	e = add(r, "nat");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_FAMILY,
+			   r->family == KP_IPV4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_ADDR_MIN, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_ADDR_MAX, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_PROTO_MIN, port_reg);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_PROTO_MAX, port_reg);
+	/* The address and port are given: NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED. */
+	nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_FLAGS, 0x3);
+}

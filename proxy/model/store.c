@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Keeps the objects and the join "Service name -> Service and slices".
+ *
+ * Services and slices meet in a 'struct entry', one per Service name.  Slices also have an index
+ * of their own, because an update or removal names the slice and not the Service.  The store owns
+ * every object; what a source or the plan may know about them goes through store.h. */
+#include "model/store.h"
+
+#include <string.h>
+#include <uthash.h>
+
+#include "track/tracker.h"
+
+/* Keys stand behind their structs: at 10 000 Services every allocation counts. */
+
+struct entry {
+	UT_hash_handle hh;
+	struct kp_service *service;       /* NULL: only slices */
+	struct kp_endpointslice **slices; /* borrowed from the slice index, sorted by name */
+	uint32_t n_slices;
+	char key[]; /* "namespace/name" */
+};
+
+struct slice {
+	UT_hash_handle hh;
+	struct kp_endpointslice *slice;
+	struct entry *entry; /* the Service it belongs to */
+	char key[];          /* "namespace/name" */
+};
+
+struct cidr {
+	UT_hash_handle hh;
+	struct kp_servicecidr *cidr;
+};
+
+struct kp_store {
+	struct kp_tracker *tracker;
+	struct entry *entries;
+	struct slice *slices;
+	struct cidr *cidrs;
+	struct kp_node *node;
+	size_t n_services;
+};
+
+static bool put_service(struct kp_store *store, struct kp_service *service);
+static bool put_slice(struct kp_store *store, struct kp_endpointslice *slice);
+static bool put_node(struct kp_store *store, struct kp_node *node);
+static bool put_cidr(struct kp_store *store, struct kp_servicecidr *cidr);
+static bool remove_service(struct kp_store *store, const char *key);
+static bool remove_slice(struct kp_store *store, const char *key);
+static bool remove_node(struct kp_store *store, const char *name);
+static bool remove_cidr(struct kp_store *store, const char *name);
+
+struct kp_store *kp_store_new(struct kp_tracker *tracker)
+{
+	struct kp_store *store = kp_xcalloc(1, sizeof(*store));
+
+	store->tracker = tracker;
+	return store;
+}
+
+void kp_store_free(struct kp_store *store)
+{
+	struct entry *entry, *next_entry;
+	struct slice *slice, *next_slice;
+	struct cidr *cidr, *next_cidr;
+
+	if (!store)
+		return;
+	HASH_ITER(hh, store->entries, entry, next_entry)
+	{
+		HASH_DEL(store->entries, entry);
+		kp_service_free(entry->service);
+		free(entry->slices);
+		free(entry);
+	}
+	HASH_ITER(hh, store->slices, slice, next_slice)
+	{
+		HASH_DEL(store->slices, slice);
+		kp_endpointslice_free(slice->slice);
+		free(slice);
+	}
+	HASH_ITER(hh, store->cidrs, cidr, next_cidr)
+	{
+		HASH_DEL(store->cidrs, cidr);
+		kp_servicecidr_free(cidr->cidr);
+		free(cidr);
+	}
+	kp_node_free(store->node);
+	free(store);
+}
+
+bool kp_store_put(struct kp_store *store, struct kp_object *object)
+{
+	struct kp_object taken = *object;
+
+	object->any = NULL;
+	switch (taken.kind) {
+	case KP_KIND_SERVICE:
+		return put_service(store, taken.service);
+	case KP_KIND_ENDPOINTSLICE:
+		return put_slice(store, taken.slice);
+	case KP_KIND_NODE:
+		return put_node(store, taken.node);
+	case KP_KIND_SERVICECIDR:
+		return put_cidr(store, taken.cidr);
+	case KP_N_KINDS:
+		break;
+	}
+	return false;
+}
+
+bool kp_store_remove(struct kp_store *store, enum kp_kind kind, const char *ns, const char *name)
+{
+	kp_autofree char *key = kp_xasprintf("%s/%s", ns, name);
+
+	switch (kind) {
+	case KP_KIND_SERVICE:
+		return remove_service(store, key);
+	case KP_KIND_ENDPOINTSLICE:
+		return remove_slice(store, key);
+	case KP_KIND_NODE:
+		return remove_node(store, name);
+	case KP_KIND_SERVICECIDR:
+		return remove_cidr(store, name);
+	case KP_N_KINDS:
+		break;
+	}
+	return false;
+}
+
+bool kp_store_get(const struct kp_store *store, const char *key, struct kp_store_service *ret)
+{
+	const struct entry *entry;
+
+	HASH_FIND_STR(store->entries, key, entry);
+	if (!entry)
+		return false;
+	*ret = (struct kp_store_service){
+		.key = entry->key,
+		.service = entry->service,
+		.n_slices = entry->n_slices,
+		.slices = (const struct kp_endpointslice *const *)entry->slices,
+	};
+	return true;
+}
+
+const struct kp_node *kp_store_node(const struct kp_store *store)
+{
+	return store->node;
+}
+
+void kp_store_each_service_cidr(const struct kp_store *store,
+				void (*fn)(void *arg, const struct kp_prefix *cidr), void *arg)
+{
+	for (const struct cidr *cidr = store->cidrs; cidr; cidr = cidr->hh.next)
+		for (size_t i = 0; i < cidr->cidr->cidrs.n; i++)
+			fn(arg, &cidr->cidr->cidrs.items[i]);
+}
+
+size_t kp_store_count(const struct kp_store *store, enum kp_kind kind)
+{
+	switch (kind) {
+	case KP_KIND_SERVICE:
+		return store->n_services;
+	case KP_KIND_ENDPOINTSLICE:
+		return HASH_COUNT(store->slices);
+	case KP_KIND_NODE:
+		return store->node ? 1 : 0;
+	case KP_KIND_SERVICECIDR:
+		return HASH_COUNT(store->cidrs);
+	case KP_N_KINDS:
+		break;
+	}
+	return 0;
+}
+
+void kp_store_mark_all(const struct kp_store *store)
+{
+	for (const struct entry *entry = store->entries; entry; entry = entry->hh.next)
+		if (entry->service)
+			kp_tracker_mark_service(store->tracker, entry->key);
+}
+
+/* Frees 'fresh' when it says nothing new. */
+static bool is_known(enum kp_kind kind, void *known, void *fresh)
+{
+	struct kp_object a = {.kind = kind, .any = known}, b = {.kind = kind, .any = fresh};
+
+	if (!known || !kp_object_equal(&a, &b))
+		return false;
+	kp_object_clear(&b);
+	return true;
+}
+
+static struct entry *get_or_add_entry(struct kp_store *store, const char *key)
+{
+	size_t len = strlen(key);
+	struct entry *entry;
+
+	HASH_FIND(hh, store->entries, key, len, entry);
+	if (entry)
+		return entry;
+	entry = kp_xcalloc(1, sizeof(*entry) + len + 1);
+	memcpy(entry->key, key, len + 1);
+	HASH_ADD_KEYPTR(hh, store->entries, entry->key, len, entry);
+	return entry;
+}
+
+static void drop_entry_if_empty(struct kp_store *store, struct entry *entry)
+{
+	if (entry->service || entry->n_slices > 0)
+		return;
+	HASH_DEL(store->entries, entry);
+	free(entry->slices);
+	free(entry);
+}
+
+static bool put_service(struct kp_store *store, struct kp_service *service)
+{
+	kp_autofree char *key = kp_xasprintf("%s/%s", service->ns, service->name);
+	struct entry *entry = get_or_add_entry(store, key);
+
+	if (is_known(KP_KIND_SERVICE, entry->service, service))
+		return false;
+	if (!entry->service)
+		store->n_services++;
+	kp_service_free(entry->service);
+	entry->service = service;
+	kp_tracker_mark_service(store->tracker, key);
+	return true;
+}
+
+static bool remove_service(struct kp_store *store, const char *key)
+{
+	struct entry *entry;
+
+	HASH_FIND_STR(store->entries, key, entry);
+	if (!entry || !entry->service)
+		return false;
+	kp_service_free(KP_TAKE(entry->service));
+	store->n_services--;
+	kp_tracker_mark_service(store->tracker, key);
+	drop_entry_if_empty(store, entry);
+	return true;
+}
+
+/* Slices of one Service share its namespace, so their names alone order them. */
+static void entry_insert(struct entry *entry, struct kp_endpointslice *slice)
+{
+	size_t i = entry->n_slices;
+
+	entry->slices = kp_xrealloc(entry->slices, (i + 1) * sizeof(*entry->slices));
+	for (; i > 0 && strcmp(entry->slices[i - 1]->name, slice->name) > 0; i--)
+		entry->slices[i] = entry->slices[i - 1];
+	entry->slices[i] = slice;
+	entry->n_slices++;
+}
+
+static void entry_erase(struct entry *entry, const struct kp_endpointslice *slice)
+{
+	size_t i = 0;
+
+	while (entry->slices[i] != slice)
+		i++;
+	entry->n_slices--;
+	memmove(&entry->slices[i], &entry->slices[i + 1],
+		(entry->n_slices - i) * sizeof(*entry->slices));
+}
+
+/* Takes a slice away from its Service and frees it; its place in the index stays. */
+static void detach_slice(struct kp_store *store, struct slice *known)
+{
+	entry_erase(known->entry, known->slice);
+	kp_tracker_mark_service(store->tracker, known->entry->key);
+	drop_entry_if_empty(store, KP_TAKE(known->entry));
+	kp_endpointslice_free(KP_TAKE(known->slice));
+}
+
+static struct slice *get_or_add_slice(struct kp_store *store, const char *key)
+{
+	size_t len = strlen(key);
+	struct slice *slice;
+
+	HASH_FIND(hh, store->slices, key, len, slice);
+	if (slice)
+		return slice;
+	slice = kp_xcalloc(1, sizeof(*slice) + len + 1);
+	memcpy(slice->key, key, len + 1);
+	HASH_ADD_KEYPTR(hh, store->slices, slice->key, len, slice);
+	return slice;
+}
+
+static bool put_slice(struct kp_store *store, struct kp_endpointslice *slice)
+{
+	kp_autofree char *key = kp_xasprintf("%s/%s", slice->ns, slice->name);
+	kp_autofree char *service_key = kp_xasprintf("%s/%s", slice->ns, slice->service);
+	struct slice *known = get_or_add_slice(store, key);
+
+	if (is_known(KP_KIND_ENDPOINTSLICE, known->slice, slice))
+		return false;
+	/* The old Service may be another one: both are marked (ES-10). */
+	if (known->slice)
+		detach_slice(store, known);
+	known->slice = slice;
+	known->entry = get_or_add_entry(store, service_key);
+	entry_insert(known->entry, slice);
+	kp_tracker_mark_service(store->tracker, service_key);
+	return true;
+}
+
+static bool remove_slice(struct kp_store *store, const char *key)
+{
+	struct slice *known;
+
+	HASH_FIND_STR(store->slices, key, known);
+	if (!known)
+		return false;
+	detach_slice(store, known);
+	HASH_DEL(store->slices, known);
+	free(known);
+	return true;
+}
+
+/* A new zone changes which hints apply, hence what every Service uses (ND-5). */
+static void replace_node(struct kp_store *store, struct kp_node *node)
+{
+	const char *old_zone = store->node ? store->node->zone : "";
+	const char *new_zone = node ? node->zone : "";
+	bool moved = strcmp(old_zone, new_zone) != 0;
+
+	kp_node_free(store->node);
+	store->node = node;
+	kp_tracker_mark_facts(store->tracker);
+	if (moved)
+		kp_store_mark_all(store);
+}
+
+static bool put_node(struct kp_store *store, struct kp_node *node)
+{
+	if (is_known(KP_KIND_NODE, store->node, node))
+		return false;
+	replace_node(store, node);
+	return true;
+}
+
+static bool remove_node(struct kp_store *store, const char *name)
+{
+	if (!store->node || strcmp(store->node->name, name) != 0)
+		return false;
+	replace_node(store, NULL);
+	return true;
+}
+
+static bool put_cidr(struct kp_store *store, struct kp_servicecidr *cidr)
+{
+	struct cidr *known;
+
+	HASH_FIND_STR(store->cidrs, cidr->name, known);
+	if (known) {
+		if (is_known(KP_KIND_SERVICECIDR, known->cidr, cidr))
+			return false;
+		/* The hash key is the object's own name, so it leaves together with it. */
+		HASH_DEL(store->cidrs, known);
+		kp_servicecidr_free(known->cidr);
+	} else {
+		known = kp_xcalloc(1, sizeof(*known));
+	}
+	known->cidr = cidr;
+	HASH_ADD_KEYPTR(hh, store->cidrs, cidr->name, strlen(cidr->name), known);
+	kp_tracker_mark_facts(store->tracker);
+	return true;
+}
+
+static bool remove_cidr(struct kp_store *store, const char *name)
+{
+	struct cidr *known;
+
+	HASH_FIND_STR(store->cidrs, name, known);
+	if (!known)
+		return false;
+	HASH_DEL(store->cidrs, known);
+	kp_servicecidr_free(known->cidr);
+	free(known);
+	kp_tracker_mark_facts(store->tracker);
+	return true;
+}
