@@ -113,7 +113,7 @@ static void chain_pick(struct builder *b, const struct group *g, unsigned int si
 static void chains_size(struct builder *b, const struct group *g, const char *path, int bit,
 			unsigned int code)
 {
-	char name[32], child[2][32];
+	char name[96], child[2][64];
 	struct kp_nft_rule r;
 
 	for (int answer = 0; answer < 2; answer++) {
@@ -124,7 +124,7 @@ static void chains_size(struct builder *b, const struct group *g, const char *pa
 				 1U << kp_nft_slots_decode(next));
 		} else {
 			snprintf(name, sizeof(name), "%s%s%d", path, *path ? "" : "-", answer);
-			snprintf(child[answer], sizeof(child[answer]), "size%s", name);
+			snprintf(child[answer], sizeof(child[answer]), "size%.50s", name);
 			chains_size(b, g, name, bit - 1, next);
 		}
 	}

@@ -152,7 +152,8 @@ struct kp_plan {
 	bool full;
 	size_t n_changes;
 	struct kp_change *changes;
-	struct kp_facts facts; /* wanted */
+	struct kp_facts facts;             /* wanted */
+	const struct kp_facts *have_facts; /* borrowed */
 	bool facts_changed;
 };
 

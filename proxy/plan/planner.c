@@ -146,6 +146,7 @@ void kp_planner_build(struct kp_planner *planner, const struct kp_state *have, b
 			    .zone = node ? node->zone : ""};
 
 	ret->full = full;
+	ret->have_facts = &have->facts;
 	if (full)
 		mark_all(planner, have);
 	kp_tracker_each(planner->tracker, collect_name, &pass.names);

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The nft backend: plans become transactions of set elements on a constant ruleset.
+ *
+ * An incremental plan is the difference of two renderings, of what an owner has and of what it
+ * wants; a full plan is the difference between a rendering of everything and the kernel itself. */
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <libnftnl/expr.h> /* needs stdio.h */
+
+#include "kproxy/backend.h"
+#include "nft/read.h"
+#include "nft/shared.h"
+#include "nft/transaction.h"
+
+struct kp_backend {
+	struct kp_settings settings;
+	struct mnl_socket *socket;
+	/* How many virtual services an element of a shared set stands for. */
+	struct kp_nft_shared *shared;
+};
+
+static void backend_close(struct kp_backend *be)
+{
+	if (!be)
+		return;
+	if (be->socket)
+		mnl_socket_close(be->socket);
+	kp_nft_shared_free(be->shared);
+	free(be);
+}
+
+/* Asks for something small, so that a missing privilege or kernel feature shows at once. */
+static int probe(struct mnl_socket *socket, struct kp_err *err)
+{
+	uint32_t generation;
+	int r = kp_nft_read_generation(socket, &generation, err);
+
+	if (r == -EPERM)
+		return kp_err_set(err, EPERM,
+				  "nftables: operation not permitted; run as root or give the "
+				  "process CAP_NET_ADMIN");
+	if (r == -EOPNOTSUPP || r == -EPROTONOSUPPORT || r == -EINVAL)
+		return kp_err_set(err, EPROTONOSUPPORT,
+				  "nftables: not supported by this kernel; load the module "
+				  "nf_tables or use a kernel with CONFIG_NF_TABLES");
+	return r;
+}
+
+static void set_socket_options(struct mnl_socket *socket)
+{
+	int one = 1, size = 16 * 1024 * 1024, fd = mnl_socket_get_fd(socket);
+
+	/* Answers that name the bad element, without a copy of the request. */
+	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	/* Room for all answers of the first transaction. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+}
+
+static int backend_open(const struct kp_settings *settings, struct kp_backend **ret,
+			struct kp_err *err)
+{
+	struct kp_backend *be = kp_xcalloc(1, sizeof(*be));
+	int r;
+
+	be->settings = *settings;
+	be->shared = kp_nft_shared_new();
+	be->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!be->socket || mnl_socket_bind(be->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+		r = kp_err_errno(err, errno, "open a netfilter netlink socket");
+		backend_close(be);
+		return r;
+	}
+	set_socket_options(be->socket);
+	r = probe(be->socket, err);
+	if (r < 0) {
+		backend_close(be);
+		return r;
+	}
+	*ret = be;
+	return 0;
+}
+
+static int backend_readback(struct kp_backend *be, struct kp_state *ret, struct kp_err *err)
+{
+	struct kp_nft_elements elements = {0};
+	int r = 0;
+
+	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
+		for (int set = 0; set < KP_N_SETS && r == 0; set++) {
+			if (set == KP_SET_HAIRPINS)
+				continue;
+			r = kp_nft_read_elements(be->socket, family, set, &elements, err);
+		}
+	}
+	if (r == 0) {
+		kp_nft_elements_sort(&elements);
+		kp_nft_parse_state(&elements, ret);
+	}
+	kp_nft_elements_clear(&elements);
+	return r;
+}
+
+/* Merges two sorted lists without double keys: deletes what only 'have' holds, adds what only
+ * 'want' holds, and replaces what differs. */
+static void merge(struct kp_nft_transaction *t, const struct kp_nft_elements *have,
+		  const struct kp_nft_elements *want)
+{
+	size_t h = 0, w = 0;
+
+	/* Deletions first: a key can be added again in the same transaction only after. */
+	while (h < have->n) {
+		int r = w < want->n ? kp_nft_element_compare_keys(&have->items[h], &want->items[w])
+				    : -1;
+
+		if (r > 0) {
+			w++;
+			continue;
+		}
+		if (r < 0 || !kp_nft_element_equal_content(&have->items[h], &want->items[w]))
+			kp_nft_delete_element(t, &have->items[h]);
+		h++;
+	}
+	for (h = 0, w = 0; w < want->n;) {
+		int r = h < have->n ? kp_nft_element_compare_keys(&want->items[w], &have->items[h])
+				    : -1;
+
+		if (r > 0) {
+			h++;
+			continue;
+		}
+		if (r < 0 || !kp_nft_element_equal_content(&want->items[w], &have->items[h]))
+			kp_nft_add_element(t, &want->items[w]);
+		w++;
+	}
+}
+
+/* Sorts, and drops the repetitions that shared sets may have. */
+static void sort_unique(struct kp_nft_elements *elements)
+{
+	size_t kept = 0;
+
+	kp_nft_elements_sort(elements);
+	for (size_t i = 0; i < elements->n; i++) {
+		if (kept > 0 && kp_nft_element_compare_keys(&elements->items[kept - 1],
+							    &elements->items[i]) == 0)
+			free(elements->items[i].comment);
+		else
+			elements->items[kept++] = elements->items[i];
+	}
+	elements->n = kept;
+}
+
+/* Says whose element the kernel refused. */
+static void name_culprit(const struct kp_plan *plan, const struct kp_nft_element *culprit,
+			 struct kp_err *err)
+{
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		const struct kp_change *change = &plan->changes[i];
+		struct kp_nft_elements elements = {0};
+		bool found = false;
+
+		kp_nft_render_vservices(change->owner, &change->want, &elements);
+		kp_nft_render_vservices(change->owner, change->have, &elements);
+		for (size_t j = 0; j < elements.n && !found; j++)
+			found = kp_nft_element_compare_keys(&elements.items[j], culprit) == 0;
+		kp_nft_elements_clear(&elements);
+		if (found) {
+			kp_err_wrap(err, "Service %s", change->owner);
+			return;
+		}
+	}
+}
+
+static int commit(struct kp_backend *be, struct kp_nft_transaction *t, const struct kp_plan *plan,
+		  struct kp_apply_stats *stats, struct kp_err *err)
+{
+	struct kp_nft_element culprit;
+	bool has_culprit;
+	int r;
+
+	if (kp_nft_transaction_n_ops(t) == 0)
+		return 0;
+	r = kp_nft_transaction_commit(t, be->socket, stats, &culprit, &has_culprit, err);
+	if (r < 0 && has_culprit)
+		name_culprit(plan, &culprit, err);
+	return r;
+}
+
+static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
+			     struct kp_apply_stats *stats, struct kp_err *err)
+{
+	struct kp_nft_transaction *t = kp_nft_transaction_new();
+	struct kp_nft_elements have = {0}, want = {0};
+	int r;
+
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		kp_nft_render_vservices(plan->changes[i].owner, plan->changes[i].have, &have);
+		kp_nft_render_vservices(plan->changes[i].owner, &plan->changes[i].want, &want);
+	}
+	if (plan->facts_changed) {
+		kp_nft_render_facts(plan->have_facts, &have);
+		kp_nft_render_facts(&plan->facts, &want);
+	}
+	kp_nft_shared_settle(be->shared, &have, &want);
+	kp_nft_elements_sort(&have);
+	kp_nft_elements_sort(&want);
+	merge(t, &have, &want);
+	kp_nft_elements_clear(&have);
+	kp_nft_elements_clear(&want);
+	r = commit(be, t, plan, stats, err);
+	kp_nft_transaction_free(t);
+	return r;
+}
+
+static bool rules_equal(const struct nftnl_rule *a, const struct nftnl_rule *b)
+{
+	struct nftnl_expr_iter *ia = nftnl_expr_iter_create(a), *ib = nftnl_expr_iter_create(b);
+	char ta[256], tb[256];
+	bool equal = true;
+
+	while (equal) {
+		struct nftnl_expr *ea = nftnl_expr_iter_next(ia), *eb = nftnl_expr_iter_next(ib);
+
+		if (!ea || !eb) {
+			equal = !ea && !eb;
+			break;
+		}
+		equal = strcmp(nftnl_expr_get_str(ea, NFTNL_EXPR_NAME),
+			       nftnl_expr_get_str(eb, NFTNL_EXPR_NAME)) == 0;
+		if (!equal)
+			break;
+		ta[0] = tb[0] = 0;
+		nftnl_expr_snprintf(ta, sizeof(ta), ea, NFTNL_OUTPUT_DEFAULT, 0);
+		nftnl_expr_snprintf(tb, sizeof(tb), eb, NFTNL_OUTPUT_DEFAULT, 0);
+		equal = strcmp(ta, tb) == 0;
+	}
+	nftnl_expr_iter_destroy(ia);
+	nftnl_expr_iter_destroy(ib);
+	return equal;
+}
+
+static bool chain_rules_equal(const struct kp_nft_chain *a, const struct kp_nft_chain *b)
+{
+	if (a->n_rules != b->n_rules)
+		return false;
+	for (size_t i = 0; i < a->n_rules; i++)
+		if (!rules_equal(a->rules[i], b->rules[i]))
+			return false;
+	return true;
+}
+
+static bool same_hook(const struct kp_nft_chain *a, const struct kp_nft_chain *b)
+{
+	if (!a->type || !b->type)
+		return a->type == b->type;
+	return strcmp(a->type, b->type) == 0 && a->hook == b->hook && a->priority == b->priority;
+}
+
+static const struct kp_nft_chain *find_chain(const struct kp_nft_chains *chains, const char *name)
+{
+	for (size_t i = 0; i < chains->n; i++)
+		if (strcmp(chains->items[i].name, name) == 0)
+			return &chains->items[i];
+	return NULL;
+}
+
+static void add_rules(struct kp_nft_transaction *t, const struct kp_nft_chain *chain)
+{
+	for (size_t i = 0; i < chain->n_rules; i++)
+		kp_nft_add_rule(t, chain->rules[i]);
+}
+
+static void create_table(struct kp_nft_transaction *t, enum kp_family family,
+			 const struct kp_nft_chains *want)
+{
+	kp_nft_add_table(t, family);
+	for (int set = 0; set < KP_N_SETS; set++)
+		kp_nft_add_set(t, family, set);
+	for (size_t i = 0; i < want->n; i++)
+		kp_nft_add_chain(t, family, &want->items[i]);
+	for (size_t i = 0; i < want->n; i++)
+		add_rules(t, &want->items[i]);
+}
+
+/* The table can be mended chain by chain: its sets are right, and so are the hooks of the base
+ * chains that are there. */
+static bool can_mend(const struct kp_nft_found *found, const struct kp_nft_chains *want)
+{
+	if (!found->sets_ok)
+		return false;
+	for (size_t i = 0; i < want->n; i++) {
+		const struct kp_nft_chain *have = find_chain(&found->chains, want->items[i].name);
+
+		if (have && !same_hook(have, &want->items[i]))
+			return false;
+	}
+	return true;
+}
+
+static void mend_table(struct kp_nft_transaction *t, enum kp_family family,
+		       const struct kp_nft_found *found, const struct kp_nft_chains *want)
+{
+	for (size_t i = 0; i < want->n; i++)
+		if (!find_chain(&found->chains, want->items[i].name))
+			kp_nft_add_chain(t, family, &want->items[i]);
+	for (size_t i = 0; i < want->n; i++) {
+		const struct kp_nft_chain *chain = &want->items[i];
+		const struct kp_nft_chain *have = find_chain(&found->chains, chain->name);
+
+		if (have && chain_rules_equal(have, chain))
+			continue;
+		if (have)
+			kp_nft_flush_chain(t, family, chain->name);
+		add_rules(t, chain);
+	}
+	/* Chains that are not ours: first their rules, because they may jump to each other. */
+	for (size_t i = 0; i < found->chains.n; i++)
+		if (!find_chain(want, found->chains.items[i].name))
+			kp_nft_flush_chain(t, family, found->chains.items[i].name);
+	for (size_t i = 0; i < found->chains.n; i++)
+		if (!find_chain(want, found->chains.items[i].name))
+			kp_nft_delete_chain(t, family, found->chains.items[i].name);
+}
+
+/* Brings a family's chains and rules in order.  '*ret_fresh' tells that the sets are new, thus
+ * empty. */
+static int apply_structure(struct kp_backend *be, struct kp_nft_transaction *t,
+			   enum kp_family family, bool rebuild, bool *ret_fresh,
+			   struct kp_err *err)
+{
+	struct kp_nft_chains want = {0};
+	struct kp_nft_found found = {0};
+	int r = kp_nft_read_structure(be->socket, family, &found, err);
+
+	if (r < 0)
+		return r;
+	kp_nft_chains_build(family, &be->settings, &want);
+	*ret_fresh = rebuild || !found.table || !can_mend(&found, &want);
+	if (*ret_fresh) {
+		if (found.table)
+			kp_nft_delete_table(t, family);
+		create_table(t, family, &want);
+	} else {
+		mend_table(t, family, &found, &want);
+	}
+	kp_nft_found_clear(&found);
+	kp_nft_chains_clear(&want);
+	return 0;
+}
+
+/* Renders one set of one family out of the whole plan. */
+static void select_set(const struct kp_nft_elements *all, enum kp_family family,
+		       enum kp_nft_set_id set, struct kp_nft_elements *ret)
+{
+	struct kp_nft_element key = {.family = family, .set = set};
+	size_t lo = 0, hi = all->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (all->items[mid].family < key.family ||
+		    (all->items[mid].family == key.family && all->items[mid].set < key.set))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	ret->items = all->items + lo;
+	for (ret->n = 0; lo + ret->n < all->n && ret->items[ret->n].set == set &&
+			 ret->items[ret->n].family == family;)
+		ret->n++;
+}
+
+static void render_all(struct kp_backend *be, const struct kp_plan *plan,
+		       struct kp_nft_elements *ret)
+{
+	for (size_t i = 0; i < plan->n_changes; i++)
+		kp_nft_render_vservices(plan->changes[i].owner, &plan->changes[i].want, ret);
+	kp_nft_render_facts(&plan->facts, ret);
+	kp_nft_shared_reset(be->shared, ret);
+	sort_unique(ret);
+}
+
+/* Compares one set at a time with the kernel, so that memory stays small. */
+static int apply_elements(struct kp_backend *be, struct kp_nft_transaction *t,
+			  enum kp_family family, bool fresh, const struct kp_nft_elements *want,
+			  struct kp_err *err)
+{
+	for (int set = 0; set < KP_N_SETS; set++) {
+		struct kp_nft_elements have = {0}, part = {0};
+		int r = 0;
+
+		if (!fresh)
+			r = kp_nft_read_elements(be->socket, family, set, &have, err);
+		if (r == 0) {
+			kp_nft_elements_sort(&have);
+			select_set(want, family, set, &part);
+			merge(t, &have, &part);
+		}
+		kp_nft_elements_clear(&have);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int apply_full_once(struct kp_backend *be, const struct kp_plan *plan, bool rebuild,
+			   const struct kp_nft_elements *want, struct kp_apply_stats *stats,
+			   struct kp_err *err)
+{
+	struct kp_nft_transaction *t = kp_nft_transaction_new();
+	uint32_t generation = 0;
+	size_t n_ops = 0;
+	int r = kp_nft_read_generation(be->socket, &generation, err);
+
+	if (r == 0)
+		kp_nft_transaction_set_generation(t, generation);
+	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
+		bool fresh;
+
+		n_ops = kp_nft_transaction_n_ops(t);
+		r = apply_structure(be, t, family, rebuild, &fresh, err);
+		stats->restructured |= kp_nft_transaction_n_ops(t) > n_ops;
+		if (r == 0)
+			r = apply_elements(be, t, family, fresh, want, err);
+	}
+	if (r == 0)
+		r = commit(be, t, plan, stats, err);
+	kp_nft_transaction_free(t);
+	return r;
+}
+
+static int apply_full(struct kp_backend *be, const struct kp_plan *plan, bool rebuild,
+		      struct kp_apply_stats *stats, struct kp_err *err)
+{
+	struct kp_nft_elements want = {0};
+	int r = -ERESTART;
+
+	render_all(be, plan, &want);
+	/* Someone else's transaction may come between reading and writing. */
+	for (int i = 0; i < 8 && r == -ERESTART; i++)
+		r = apply_full_once(be, plan, rebuild, &want, stats, err);
+	kp_nft_elements_clear(&want);
+	malloc_trim(0);
+	return r;
+}
+
+static int backend_apply(struct kp_backend *be, const struct kp_plan *plan,
+			 struct kp_apply_stats *stats, struct kp_err *err)
+{
+	return plan->full ? apply_full(be, plan, false, stats, err)
+			  : apply_incremental(be, plan, stats, err);
+}
+
+static int backend_rebuild(struct kp_backend *be, const struct kp_plan *plan,
+			   struct kp_apply_stats *stats, struct kp_err *err)
+{
+	return apply_full(be, plan, true, stats, err);
+}
+
+static int backend_cleanup(struct kp_backend *be, struct kp_err *err)
+{
+	struct kp_nft_transaction *t = kp_nft_transaction_new();
+	const struct kp_plan nothing = {.full = true};
+	struct kp_apply_stats stats = {0};
+	int r = 0;
+
+	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
+		struct kp_nft_found found = {0};
+
+		r = kp_nft_read_structure(be->socket, family, &found, err);
+		if (r == 0 && found.table)
+			kp_nft_delete_table(t, family);
+		kp_nft_found_clear(&found);
+	}
+	if (r == 0)
+		r = commit(be, t, &nothing, &stats, err);
+	kp_nft_transaction_free(t);
+	return r;
+}
+
+const struct kp_backend_ops kp_nft_backend = {
+	.name = "nft",
+	.open = backend_open,
+	.readback = backend_readback,
+	.apply = backend_apply,
+	.rebuild = backend_rebuild,
+	.cleanup = backend_cleanup,
+	.close = backend_close,
+};

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "nft/read.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/set.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "nft/expr.h"
+
+/* A dump that another transaction cuts through is asked for again. */
+#define MAX_TRIES 8
+
+/* Tags of the user data of an element; see transaction.c. */
+enum { ELEMENT_COMMENT = 0, ELEMENT_COMMENT_REST = 0x7f };
+
+static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t each, void *arg)
+{
+	static char buf[64 * 1024];
+	unsigned int port = mnl_socket_get_portid(socket);
+	ssize_t n;
+	int r;
+
+	if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
+		return -errno;
+	do {
+		n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
+		if (n < 0)
+			return -errno;
+		r = mnl_cb_run(buf, n, request->nlmsg_seq, port, each, arg);
+	} while (r > MNL_CB_STOP);
+	return r < 0 ? -errno : 0;
+}
+
+static struct nlmsghdr *request(char *buf, uint16_t type, uint32_t family, uint16_t flags)
+{
+	static uint32_t seq;
+
+	return nftnl_nlmsg_build_hdr(buf, type, family, flags, ++seq);
+}
+
+static int on_generation(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attr) == NFTA_GEN_ID)
+			*(uint32_t *)arg = ntohl(mnl_attr_get_u32(attr));
+	return MNL_CB_STOP;
+}
+
+int kp_nft_read_generation(struct mnl_socket *socket, uint32_t *ret, struct kp_err *err)
+{
+	char buf[256];
+	int r = ask(socket, request(buf, NFT_MSG_GETGEN, AF_UNSPEC, 0), on_generation, ret);
+
+	return r < 0 ? kp_err_errno(err, -r, "read the ruleset's generation") : 0;
+}
+
+struct set_check {
+	enum kp_family family;
+	size_t n_right, n_wrong;
+};
+
+static bool set_is_right(enum kp_family family, const struct nftnl_set *set)
+{
+	static const uint8_t target[KP_NFT_MAX_FIELDS] = {KP_FIELD_DADDR, KP_FIELD_DPORT};
+	const char *name = nftnl_set_get_str(set, NFTNL_SET_NAME);
+	uint32_t flags = nftnl_set_get_u32(set, NFTNL_SET_FLAGS);
+
+	for (int i = 0; i < KP_N_SETS; i++) {
+		const struct kp_nft_set_desc *desc = &kp_nft_sets[i];
+
+		if (strcmp(desc->name, name) != 0)
+			continue;
+		return flags == ((desc->is_map ? NFT_SET_MAP : 0U) |
+				 (desc->is_interval ? NFT_SET_INTERVAL : 0U)) &&
+		       nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE) ==
+			       kp_nft_key_type(family, desc->key) &&
+		       (!desc->is_map || nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) ==
+						 kp_nft_key_type(family, target));
+	}
+	return false;
+}
+
+static int on_set(const struct nlmsghdr *nlh, void *arg)
+{
+	struct set_check *check = arg;
+	struct nftnl_set *set = nftnl_set_alloc();
+
+	if (nftnl_set_nlmsg_parse(nlh, set) == 0 && set_is_right(check->family, set))
+		check->n_right++;
+	else
+		check->n_wrong++;
+	nftnl_set_free(set);
+	return MNL_CB_OK;
+}
+
+static int on_chain(const struct nlmsghdr *nlh, void *arg)
+{
+	struct kp_nft_chains *chains = arg;
+	struct nftnl_chain *c = nftnl_chain_alloc();
+	struct kp_nft_chain *chain;
+
+	if (nftnl_chain_nlmsg_parse(nlh, c) == 0 &&
+	    strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), KP_NFT_TABLE) == 0) {
+		chains->items =
+			kp_xrealloc(chains->items, (chains->n + 1) * sizeof(*chains->items));
+		chain = &chains->items[chains->n++];
+		memset(chain, 0, sizeof(*chain));
+		strncpy(chain->name, nftnl_chain_get_str(c, NFTNL_CHAIN_NAME),
+			sizeof(chain->name) - 1);
+		if (nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM)) {
+			chain->type =
+				strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TYPE), "nat") == 0
+					? "nat"
+					: "filter";
+			chain->hook = nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM);
+			chain->priority = nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO);
+		}
+	}
+	nftnl_chain_free(c);
+	return MNL_CB_OK;
+}
+
+static int on_rule(const struct nlmsghdr *nlh, void *arg)
+{
+	struct kp_nft_chains *chains = arg;
+	struct nftnl_rule *rule = nftnl_rule_alloc();
+	const char *name;
+
+	if (nftnl_rule_nlmsg_parse(nlh, rule) < 0) {
+		nftnl_rule_free(rule);
+		return MNL_CB_OK;
+	}
+	name = nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN);
+	for (size_t i = 0; i < chains->n; i++) {
+		struct kp_nft_chain *chain = &chains->items[i];
+
+		if (strcmp(chain->name, name) != 0)
+			continue;
+		chain->rules =
+			kp_xrealloc(chain->rules, (chain->n_rules + 1) * sizeof(*chain->rules));
+		chain->rules[chain->n_rules++] = rule;
+		return MNL_CB_OK;
+	}
+	nftnl_rule_free(rule);
+	return MNL_CB_OK;
+}
+
+static int on_table(const struct nlmsghdr *nlh, void *arg)
+{
+	(void)nlh;
+	*(bool *)arg = true;
+	return MNL_CB_OK;
+}
+
+/* Asks about our table; that it is not there is an empty answer. */
+static int dump(struct mnl_socket *socket, uint16_t type, uint16_t table_attr, uint16_t flags,
+		enum kp_family family, mnl_cb_t each, void *arg)
+{
+	char buf[512];
+	struct nlmsghdr *nlh = request(buf, type, kp_nft_family(family), flags);
+	int r;
+
+	if (table_attr)
+		mnl_attr_put_strz(nlh, table_attr, KP_NFT_TABLE);
+	r = ask(socket, nlh, each, arg);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int read_structure_once(struct mnl_socket *socket, enum kp_family family,
+			       struct kp_nft_found *ret)
+{
+	struct set_check check = {.family = family};
+	int r;
+
+	r = dump(socket, NFT_MSG_GETTABLE, NFTA_TABLE_NAME, NLM_F_ACK, family, on_table,
+		 &ret->table);
+	if (r == 0 && ret->table)
+		r = dump(socket, NFT_MSG_GETSET, NFTA_SET_TABLE, NLM_F_DUMP, family, on_set,
+			 &check);
+	if (r == 0 && ret->table)
+		r = dump(socket, NFT_MSG_GETCHAIN, 0, NLM_F_DUMP, family, on_chain,
+			 &ret->chains);
+	if (r == 0 && ret->table)
+		r = dump(socket, NFT_MSG_GETRULE, NFTA_RULE_TABLE, NLM_F_DUMP, family, on_rule,
+			 &ret->chains);
+	ret->sets_ok = check.n_right == KP_N_SETS && check.n_wrong == 0;
+	return r;
+}
+
+void kp_nft_found_clear(struct kp_nft_found *found)
+{
+	kp_nft_chains_clear(&found->chains);
+	memset(found, 0, sizeof(*found));
+}
+
+int kp_nft_read_structure(struct mnl_socket *socket, enum kp_family family,
+			  struct kp_nft_found *ret, struct kp_err *err)
+{
+	int r = -EINTR;
+
+	for (int i = 0; i < MAX_TRIES && r == -EINTR; i++) {
+		kp_nft_found_clear(ret);
+		r = read_structure_once(socket, family, ret);
+	}
+	return r < 0 ? kp_err_errno(err, -r, "read the rules of table " KP_NFT_TABLE) : 0;
+}
+
+struct element_reader {
+	enum kp_family family;
+	enum kp_nft_set_id set;
+	struct kp_nft_elements *out;
+};
+
+static void read_value(const struct nlattr *value, uint8_t *ret, size_t size)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, value) {
+		size_t len = mnl_attr_get_payload_len(attr);
+
+		if (mnl_attr_get_type(attr) == NFTA_DATA_VALUE)
+			memcpy(ret, mnl_attr_get_payload(attr), len < size ? len : size);
+	}
+}
+
+static char *read_comment(const struct nlattr *userdata)
+{
+	const uint8_t *at = mnl_attr_get_payload(userdata);
+	const uint8_t *end = at + mnl_attr_get_payload_len(userdata);
+	char text[512] = "";
+	size_t len = 0;
+
+	for (; at + 2 <= end && at + 2 + at[1] <= end; at += 2 + at[1])
+		if ((at[0] == ELEMENT_COMMENT || at[0] == ELEMENT_COMMENT_REST) && at[1] > 0 &&
+		    len + at[1] < sizeof(text)) {
+			memcpy(text + len, at + 2, at[1] - 1);
+			len += at[1] - 1;
+		}
+	text[len] = 0;
+	return len ? kp_xstrdup(text) : NULL;
+}
+
+static void read_element(const struct element_reader *reader, const struct nlattr *elem)
+{
+	struct kp_nft_element *e = kp_nft_elements_add(reader->out, reader->family, reader->set);
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, elem) {
+		switch (mnl_attr_get_type(attr)) {
+		case NFTA_SET_ELEM_KEY:
+			read_value(attr, e->key, sizeof(e->key));
+			break;
+		case NFTA_SET_ELEM_DATA:
+			read_value(attr, e->data, sizeof(e->data));
+			break;
+		case NFTA_SET_ELEM_FLAGS:
+			e->interval_end =
+				ntohl(mnl_attr_get_u32(attr)) & NFT_SET_ELEM_INTERVAL_END;
+			break;
+		case NFTA_SET_ELEM_USERDATA:
+			e->comment = read_comment(attr);
+			break;
+		}
+	}
+}
+
+static int on_elements(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *attr, *elem;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
+			mnl_attr_for_each_nested(elem, attr)
+				read_element(arg, elem);
+	return MNL_CB_OK;
+}
+
+static void truncate_to(struct kp_nft_elements *elements, size_t n)
+{
+	while (elements->n > n)
+		free(elements->items[--elements->n].comment);
+}
+
+int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum kp_nft_set_id set,
+			 struct kp_nft_elements *ret, struct kp_err *err)
+{
+	struct element_reader reader = {.family = family, .set = set, .out = ret};
+	size_t n_before = ret->n;
+	char buf[512];
+	int r = -EINTR;
+
+	for (int i = 0; i < MAX_TRIES && r == -EINTR; i++) {
+		struct nlmsghdr *nlh =
+			request(buf, NFT_MSG_GETSETELEM, kp_nft_family(family), NLM_F_DUMP);
+
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, KP_NFT_TABLE);
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, kp_nft_sets[set].name);
+		truncate_to(ret, n_before);
+		r = ask(socket, nlh, on_elements, &reader);
+	}
+	if (r < 0 && r != -ENOENT)
+		return kp_err_errno(err, -r, "read set %s", kp_nft_sets[set].name);
+	return 0;
+}

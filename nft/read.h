@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reads our table from the kernel. */
+#ifndef KPROXY_NFT_READ_H
+#define KPROXY_NFT_READ_H
+
+#include <libmnl/libmnl.h>
+
+#include "nft/element.h"
+#include "nft/rules.h"
+
+/* The ruleset's generation: it changes with every transaction of anyone. */
+int kp_nft_read_generation(struct mnl_socket *socket, uint32_t *ret, struct kp_err *err);
+
+/* What there is of a family's table. */
+struct kp_nft_found {
+	bool table;
+	bool sets_ok; /* all our sets are there, with the right types, and no others */
+	struct kp_nft_chains chains; /* with their rules */
+};
+
+int kp_nft_read_structure(struct mnl_socket *socket, enum kp_family family,
+			  struct kp_nft_found *ret, struct kp_err *err);
+void kp_nft_found_clear(struct kp_nft_found *found);
+
+/* Appends the elements of one set. */
+int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum kp_nft_set_id set,
+			 struct kp_nft_elements *ret, struct kp_err *err);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "kproxy/log.h"
+
+static int set_mode(struct kp_options *o, const char *value)
+{
+	(void)o;
+	return strcmp(value, "nft") == 0 ? 0 : -EINVAL;
+}
+
+static int set_manifests(struct kp_options *o, const char *value)
+{
+	o->manifests = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_node_name(struct kp_options *o, const char *value)
+{
+	size_t len;
+
+	while (isspace((unsigned char)*value))
+		value++;
+	len = strlen(value);
+	while (len > 0 && isspace((unsigned char)value[len - 1]))
+		len--;
+	if (len == 0 || len >= sizeof(o->node_name))
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++)
+		o->node_name[i] = tolower((unsigned char)value[i]);
+	o->node_name[len] = 0;
+	return 0;
+}
+
+/* Calls 'fn' for each part of a comma separated list. */
+static int each_part(struct kp_options *o, const char *value,
+		     int (*fn)(struct kp_options *o, const char *part))
+{
+	char part[128];
+
+	for (;;) {
+		size_t len = strcspn(value, ",");
+		int r;
+
+		if (len >= sizeof(part))
+			return -EINVAL;
+		memcpy(part, value, len);
+		part[len] = 0;
+		r = fn(o, part);
+		if (r < 0 || !value[len])
+			return r;
+		value += len + 1;
+	}
+}
+
+static int add_pod_range(struct kp_options *o, const char *part)
+{
+	struct kp_prefix prefix;
+
+	if (kp_prefix_parse(part, &prefix) < 0 || o->settings.has_pod_range[prefix.family])
+		return -EINVAL;
+	o->settings.pod_range[prefix.family] = prefix;
+	o->settings.has_pod_range[prefix.family] = true;
+	return 0;
+}
+
+static int set_cluster_cidr(struct kp_options *o, const char *value)
+{
+	return each_part(o, value, add_pod_range);
+}
+
+static int add_node_ports(struct kp_options *o, const char *part)
+{
+	if (o->n_node_ports == sizeof(o->node_ports) / sizeof(o->node_ports[0]))
+		return -EINVAL;
+	return kp_prefix_parse(part, &o->node_ports[o->n_node_ports++]);
+}
+
+static int set_node_ports(struct kp_options *o, const char *value)
+{
+	o->node_ports_primary = strcmp(value, "primary") == 0;
+	o->n_node_ports = 0;
+	if (o->node_ports_primary || strcmp(value, "all") == 0)
+		return 0;
+	return each_part(o, value, add_node_ports);
+}
+
+static int set_healthz(struct kp_options *o, const char *value)
+{
+	o->healthz = *value ? value : NULL;
+	return 0;
+}
+
+static int set_log_level(struct kp_options *o, const char *value)
+{
+	enum kp_log_level level;
+
+	(void)o;
+	if (kp_log_parse_level(value, &level) < 0)
+		return -EINVAL;
+	kp_log_set_level(level);
+	return 0;
+}
+
+static int set_masquerade_bit(struct kp_options *o, const char *value)
+{
+	char *end;
+	long bit = strtol(value, &end, 10);
+
+	if (!*value || *end || bit < 0 || bit > 31)
+		return -EINVAL;
+	o->settings.masquerade_mark = 1U << bit;
+	return 0;
+}
+
+#define SETTER(name, field)                                                                        \
+	static int name(struct kp_options *o, const char *value)                                   \
+	{                                                                                          \
+		(void)value;                                                                       \
+		o->field = true;                                                                   \
+		return 0;                                                                          \
+	}
+SETTER(set_masquerade_all, settings.masquerade_all)
+SETTER(set_once, once)
+SETTER(set_dry_run, dry_run)
+SETTER(set_cleanup, cleanup)
+SETTER(set_help, help)
+SETTER(set_version, version)
+
+static const struct {
+	const char *name, *value; /* value: NULL for a switch */
+	int (*set)(struct kp_options *o, const char *value);
+	const char *help;
+} flags[] = {
+	{"mode", "nft", set_mode, "how packets are balanced (default nft)"},
+	{"manifests", "DIR", set_manifests, "read objects from the YAML and JSON files of DIR"},
+	{"hostname-override", "NAME", set_node_name,
+	 "name of this node (default: the host name)"},
+	{"cluster-cidr", "CIDR[,CIDR]", set_cluster_cidr,
+	 "addresses of pods, one range per family"},
+	{"nodeport-addresses", "primary|all|CIDR,...", set_node_ports,
+	 "where node ports are served (default primary: the Node's own addresses)"},
+	{"masquerade-all", NULL, set_masquerade_all,
+	 "rewrite the source of all traffic to cluster IPs"},
+	{"masquerade-bit", "0..31", set_masquerade_bit,
+	 "the bit of the packet mark that is used (default 14)"},
+	{"healthz-bind-address", "ADDRESS:PORT", set_healthz,
+	 "answer /healthz: 200 when the kernel is in step, else 503 (default off)"},
+	{"once", NULL, set_once, "sync once and exit: 0 when all went well, 1 when not"},
+	{"dry-run", NULL, set_dry_run, "print what a sync would change, and change nothing"},
+	{"cleanup", NULL, set_cleanup, "remove all rules and exit"},
+	{"log-level", "error|warn|info|debug", set_log_level, "(default info)"},
+	{"version", NULL, set_version, "print the version and exit"},
+	{"help", NULL, set_help, "print this and exit"},
+};
+enum { N_FLAGS = sizeof(flags) / sizeof(flags[0]) };
+
+void kp_options_print_help(void)
+{
+	char left[64];
+
+	puts("Usage: kproxy [FLAGS]\n"
+	     "       kproxy dump [-o text|json] [NAMESPACE/NAME]\n\n"
+	     "Balances the traffic of Kubernetes Services in the kernel.\n\nFlags:");
+	for (int i = 0; i < N_FLAGS; i++) {
+		snprintf(left, sizeof(left), "--%s%s%s", flags[i].name, flags[i].value ? "=" : "",
+			 flags[i].value ? flags[i].value : "");
+		printf("  %-42s %s\n", left, flags[i].help);
+	}
+}
+
+static int set_defaults(struct kp_options *o, struct kp_err *err)
+{
+	char name[256];
+
+	memset(o, 0, sizeof(*o));
+	o->settings.masquerade_mark = 1U << 14;
+	o->node_ports_primary = true;
+	if (gethostname(name, sizeof(name)) < 0)
+		return kp_err_errno(err, errno, "gethostname");
+	name[sizeof(name) - 1] = 0;
+	set_node_name(o, name);
+	return 0;
+}
+
+int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_err *err)
+{
+	struct option table[N_FLAGS + 1] = {0};
+	int r = set_defaults(ret, err), index;
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < N_FLAGS; i++)
+		table[i] = (struct option){.name = flags[i].name,
+					   .has_arg = flags[i].value ? required_argument
+								     : no_argument};
+	opterr = 0;
+	optind = 1;
+	for (;;) {
+		int at = optind, c = getopt_long(argc, argv, "", table, &index);
+
+		if (c < 0)
+			break;
+		if (c != 0)
+			return kp_err_set(err, EINVAL, "'%s': unknown flag, or its value is missing",
+					  argv[at]);
+		if (flags[index].set(ret, optarg) < 0)
+			return kp_err_set(err, EINVAL, "--%s: '%s' is not valid; expected %s",
+					  flags[index].name, optarg, flags[index].value);
+	}
+	if (optind < argc)
+		return kp_err_set(err, EINVAL, "unexpected argument '%s'", argv[optind]);
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line: one table of flags gives the parser and --help. */
+#ifndef KPROXY_OPTIONS_H
+#define KPROXY_OPTIONS_H
+
+#include "kproxy/backend.h"
+
+struct kp_options {
+	const char *manifests;
+	char node_name[256];       /* trimmed and in lower case (ND-1) */
+	struct kp_settings settings;
+	const char *healthz;       /* "ADDRESS:PORT", NULL = off */
+	bool node_ports_primary;   /* serve node ports on the Node's addresses (NP-4) */
+	size_t n_node_ports;       /* else within these prefixes; none = everywhere */
+	struct kp_prefix node_ports[32];
+	bool once, dry_run, cleanup, help, version;
+};
+
+/* Parses 'argv' (a copy of the pointers is reordered).  -EINVAL with a text that names the flag. */
+int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_err *err);
+
+void kp_options_print_help(void);
+
+#endif
