@@ -117,6 +117,7 @@ static struct nftnl_expr *lookup(struct kp_nft_rule *r, enum kp_nft_set_id set)
 
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
 	nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, kp_nft_sets[set].name);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, 0);
 	return e;
 }
 

@@ -124,13 +124,13 @@ static void chains_size(struct builder *b, const struct group *g, const char *pa
 				 1U << kp_nft_slots_decode(next));
 		} else {
 			snprintf(name, sizeof(name), "%s%s%d", path, *path ? "" : "-", answer);
-			snprintf(child[answer], sizeof(child[answer]), "size%.50s", name);
+			snprintf(child[answer], sizeof(child[answer]), "slots%.50s", name);
 			chains_size(b, g, name, bit - 1, next);
 		}
 	}
-	snprintf(name, sizeof(name), "size%s", path);
+	snprintf(name, sizeof(name), "slots%s", path);
 	add_chain(b, g->prefix, name);
-	/* FRONTEND @slots-N goto size-1 */
+	/* FRONTEND @slots-N goto slots-1 */
 	r = add_rule(b);
 	kp_expr_field_in_set(&r, g->first + KP_SET_SLOTS_2 + bit);
 	snprintf(name, sizeof(name), "%s%s", g->prefix, child[1]);
@@ -146,7 +146,7 @@ static void chains_of_group(struct builder *b, const struct group *g)
 	/* Everyone is masqueraded (DP-5). */
 	add_chain(b, g->prefix, "external");
 	add_verdict(b, NFT_JUMP, "", "mark-for-masquerade");
-	add_verdict(b, NFT_GOTO, g->prefix, "size");
+	add_verdict(b, NFT_GOTO, g->prefix, "slots");
 }
 
 /* chain cluster: clients of a cluster IP are masqueraded unless they are pods (DP-1). */
@@ -162,7 +162,7 @@ static void chain_cluster(struct builder *b)
 		kp_expr_saddr_not_in(&r, &b->settings->pod_range[b->family]);
 		kp_expr_verdict(&r, NFT_JUMP, "mark-for-masquerade");
 	}
-	add_verdict(b, NFT_GOTO, "", "size");
+	add_verdict(b, NFT_GOTO, "", "slots");
 }
 
 /* Appends the match of a node port: an address of the node, within the ranges, not loopback (NP-1,
