@@ -17,7 +17,7 @@ BUILD ?= build$(if $(SAN),/san)
 Q := $(if $(V),,@)
 
 LIBS := libmnl libnftnl libuv yaml-0.1 jansson libmicrohttpd
-missing := $(foreach l,$(LIBS) cmocka,$(shell $(PKG_CONFIG) --exists $(l) || echo $(l)))
+missing := $(strip $(foreach l,$(LIBS) cmocka,$(shell $(PKG_CONFIG) --exists $(l) || echo $(l))))
 ifneq ($(filter-out clean format help,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(missing),)
 $(error missing libraries (pkg-config names): $(missing); tools/install-deps installs them)

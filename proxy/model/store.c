@@ -15,7 +15,7 @@
 
 struct entry {
 	UT_hash_handle hh;
-	struct kp_service *service;       /* NULL: only slices */
+	struct kp_service *service;	  /* NULL: only slices */
 	struct kp_endpointslice **slices; /* borrowed from the slice index, sorted by name */
 	uint32_t n_slices;
 	char key[]; /* "namespace/name" */
@@ -25,7 +25,7 @@ struct slice {
 	UT_hash_handle hh;
 	struct kp_endpointslice *slice;
 	struct entry *entry; /* the Service it belongs to */
-	char key[];          /* "namespace/name" */
+	char key[];	     /* "namespace/name" */
 };
 
 struct cidr {
@@ -67,21 +67,18 @@ void kp_store_free(struct kp_store *store)
 
 	if (!store)
 		return;
-	HASH_ITER(hh, store->entries, entry, next_entry)
-	{
+	HASH_ITER (hh, store->entries, entry, next_entry) {
 		HASH_DEL(store->entries, entry);
 		kp_service_free(entry->service);
 		free(entry->slices);
 		free(entry);
 	}
-	HASH_ITER(hh, store->slices, slice, next_slice)
-	{
+	HASH_ITER (hh, store->slices, slice, next_slice) {
 		HASH_DEL(store->slices, slice);
 		kp_endpointslice_free(slice->slice);
 		free(slice);
 	}
-	HASH_ITER(hh, store->cidrs, cidr, next_cidr)
-	{
+	HASH_ITER (hh, store->cidrs, cidr, next_cidr) {
 		HASH_DEL(store->cidrs, cidr);
 		kp_servicecidr_free(cidr->cidr);
 		free(cidr);

@@ -106,8 +106,7 @@ void kp_tracker_clear(struct kp_tracker *tracker)
 {
 	struct mark *mark, *next;
 
-	HASH_ITER(hh, tracker->marks, mark, next)
-	{
+	HASH_ITER (hh, tracker->marks, mark, next) {
 		HASH_DEL(tracker->marks, mark);
 		free(mark);
 	}

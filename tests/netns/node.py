@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A cluster node made of network namespaces: a node, pods on veth pairs, an outside client.
+
+Everything has a random name and goes away with close(); nothing outside the namespaces is touched.
+"""
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+
+KPROXY = os.environ.get("KPROXY", os.path.join(os.path.dirname(__file__), "../../build/kproxy"))
+
+SERVER = r"""
+import socket, sys, threading
+name = sys.argv[1].encode()
+def tcp(sock):
+    while True:
+        conn, peer = sock.accept()
+        conn.sendall(name + b" " + peer[0].encode())
+        conn.close()
+def udp(sock):
+    while True:
+        _, peer = sock.recvfrom(2048)
+        sock.sendto(name + b" " + peer[0].encode(), peer)
+for port in map(int, sys.argv[2:]):
+    for kind, serve in ((socket.SOCK_STREAM, tcp), (socket.SOCK_DGRAM, udp)):
+        s = socket.socket(socket.AF_INET6, kind)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        s.bind(("::", port))
+        if kind == socket.SOCK_STREAM:
+            s.listen(1024)
+        threading.Thread(target=serve, args=(s,)).start()
+print("ready", flush=True)
+"""
+
+CLIENT = r"""
+import json, socket, sys, time
+address, port, proto, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+answers, errors, slowest = {}, {}, 0
+for _ in range(count):
+    start = time.monotonic()
+    try:
+        s = socket.socket(family, socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
+        s.settimeout(1.5)
+        s.connect((address, port))
+        if proto == "udp":
+            s.send(b"?")
+        answer = s.recv(200).decode().replace("::ffff:", "")
+        answers[answer] = answers.get(answer, 0) + 1
+    except OSError as e:
+        name = type(e).__name__
+        errors[name] = errors.get(name, 0) + 1
+    finally:
+        s.close()
+    slowest = max(slowest, time.monotonic() - start)
+print(json.dumps({"answers": answers, "errors": errors, "slowest": slowest}))
+"""
+
+
+def run(*argv, check=True, **kwargs):
+    return subprocess.run([str(a) for a in argv], check=check, text=True, capture_output=True,
+                          **kwargs)
+
+
+def wait_for(what, condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"timeout: {what}"
+        time.sleep(0.01)
+
+
+class Answers:
+    def __init__(self, text):
+        data = json.loads(text)
+        self.raw, self.errors, self.slowest = data["answers"], data["errors"], data["slowest"]
+        self.servers, self.peers = {}, set()
+        for answer, count in self.raw.items():
+            server, peer = answer.split()
+            self.servers[server] = self.servers.get(server, 0) + count
+            self.peers.add(peer)
+
+
+class Host:
+    """A network namespace."""
+
+    def __init__(self, name):
+        self.ns, self.processes = name, []
+        run("ip", "netns", "add", name)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *argv, **kwargs):
+        return run("ip", "netns", "exec", self.ns, *argv, **kwargs)
+
+    def popen(self, *argv, **kwargs):
+        process = subprocess.Popen(["ip", "netns", "exec", self.ns, *map(str, argv)], text=True,
+                                   **kwargs)
+        self.processes.append(process)
+        return process
+
+    def serve(self, name, *ports):
+        server = self.popen(sys.executable, "-c", SERVER, name, *ports, stdout=subprocess.PIPE)
+        assert server.stdout.readline() == "ready\n"
+        return server
+
+    def ask(self, address, port, proto="tcp", count=1):
+        return Answers(self.run(sys.executable, "-c", CLIENT, address, port, proto, count).stdout)
+
+    def close(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+        run("ip", "netns", "del", self.ns, check=False)
+
+
+class Node(Host):
+    """The node, with its pods and the outside client."""
+
+    IP4, IP6 = "192.0.2.1", "2001:db8::1"
+    OUTSIDE4, OUTSIDE6 = "192.0.2.2", "2001:db8::2"
+
+    def __init__(self, directory):
+        self.id = secrets.token_hex(4)
+        self.hosts, self.directory = [], directory
+        super().__init__(f"kp-{self.id}-node")
+        for setting in ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
+                        "net.ipv6.conf.default.accept_dad=0"):
+            self.run("sysctl", "-qw", setting)
+        self.outside = self.connect("outside", "eth1", (self.IP4, self.OUTSIDE4, 24),
+                                    (self.IP6, self.OUTSIDE6, 64))
+        # The outside client reaches cluster IPs through the node, as a router would do.
+        for route in ("10.96.0.0/16",):
+            self.outside.run("ip", "route", "add", route, "via", self.IP4)
+        self.outside.run("ip", "-6", "route", "add", "fd00:10:96::/112", "via", self.IP6)
+        self.daemon = None
+
+    def connect(self, name, interface, v4, v6):
+        host = Host(f"kp-{self.id}-{name}")
+        self.hosts.append(host)
+        host.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+        self.run("ip", "link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns",
+                 host.ns)
+        for where, link, ip4, ip6 in ((self, interface, v4[0], v6[0]), (host, "eth0", v4[1], v6[1])):
+            where.run("sysctl", "-qw", f"net.ipv6.conf.{link}.accept_dad=0")
+            where.run("ip", "addr", "add", f"{ip4}/{v4[2]}", "dev", link)
+            where.run("ip", "addr", "add", f"{ip6}/{v6[2]}", "dev", link, "nodad")
+            where.run("ip", "link", "set", link, "up")
+        return host
+
+    def pod(self, number, *ports):
+        """A pod at 10.180.0.N and fd00:10:180::N, which serves on 'ports'."""
+        gateway4, gateway6 = "169.254.1.1", "fe80::1"
+        host = Host(f"kp-{self.id}-pod{number}")
+        self.hosts.append(host)
+        host.ip4, host.ip6, link = f"10.180.0.{number}", f"fd00:10:180::{number:x}", f"pod{number}"
+        self.run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", host.ns)
+        for where, name in ((self, link), (host, "eth0")):
+            where.run("sysctl", "-qw", f"net.ipv6.conf.{name}.accept_dad=0")
+            where.run("ip", "link", "set", name, "up")
+        self.run("ip", "addr", "add", f"{gateway4}/32", "dev", link)
+        self.run("ip", "addr", "add", f"{gateway6}/64", "dev", link, "nodad")
+        self.run("ip", "route", "add", host.ip4, "dev", link)
+        self.run("ip", "-6", "route", "add", host.ip6, "dev", link)
+        host.run("ip", "addr", "add", f"{host.ip4}/32", "dev", "eth0")
+        host.run("ip", "addr", "add", f"{host.ip6}/128", "dev", "eth0", "nodad")
+        host.run("ip", "route", "add", gateway4, "dev", "eth0")
+        host.run("ip", "route", "add", "default", "via", gateway4)
+        host.run("ip", "-6", "route", "add", "default", "via", gateway6, "dev", "eth0")
+        if ports:
+            host.serve(f"pod{number}", *ports)
+        return host
+
+    def write(self, name, *objects):
+        """Puts objects into a manifest, atomically."""
+        path = os.path.join(self.directory, name)
+        with open(path + ".new", "w", encoding="utf-8") as f:
+            json.dump({"apiVersion": "v1", "kind": "List", "items": objects}, f)
+        os.rename(path + ".new", path)
+
+    def argv(self, *extra):
+        return [KPROXY, "--mode=nft", f"--manifests={self.directory}", "--hostname-override=node1",
+                "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64", *extra]
+
+    def start(self, *extra):
+        self.daemon = self.popen(*self.argv("--healthz-bind-address=127.0.0.1:10256", *extra))
+        wait_for("kproxy is ready", self.is_ready)
+
+    def is_ready(self):
+        return self.run(sys.executable, "-c", "import urllib.request as u; "
+                        "u.urlopen('http://127.0.0.1:10256/healthz')", check=False).returncode == 0
+
+    def stop(self, how=signal.SIGTERM):
+        pid = self.daemon.pid
+        os.kill(pid, how)
+        return self.daemon.wait()
+
+    def once(self, *extra, check=True):
+        return self.run(*self.argv("--once", *extra), check=check)
+
+    def dump(self, *extra):
+        return json.loads(self.run(KPROXY, "dump", "-o", "json", *extra).stdout)
+
+    def close(self):
+        for host in self.hosts:
+            host.close()
+        super().close()
+
+
+def service(name, ips, ports, **spec):
+    """ports: (name, protocol, port[, nodePort])"""
+    return {"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"clusterIP": ips[0], "clusterIPs": ips,
+                     "ipFamilies": ["IPv6" if ":" in ip else "IPv4" for ip in ips],
+                     "ports": [dict(zip(("name", "protocol", "port", "nodePort"), p))
+                               for p in ports], **spec}}
+
+
+def endpointslice(name, service_name, addresses, ports, family="IPv4"):
+    """ports: (name, protocol, port)"""
+    return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
+            "metadata": {"name": name, "namespace": "default",
+                         "labels": {"kubernetes.io/service-name": service_name}},
+            "ports": [dict(zip(("name", "protocol", "port"), p)) for p in ports],
+            "endpoints": [{"addresses": [a], "conditions": {"ready": True}, "nodeName": "node1"}
+                          for a in addresses]}
+
+
+def node_object():
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1"},
+            "status": {"addresses": [{"type": "InternalIP", "address": Node.IP4},
+                                     {"type": "InternalIP", "address": Node.IP6}]}}
