@@ -25,7 +25,7 @@ enum kp_nft_field {
 };
 
 #define KP_NFT_MAX_FIELDS 4
-#define KP_NFT_KEY_SIZE 28  /* IPv6 address, protocol, port, slot */
+#define KP_NFT_KEY_SIZE 32  /* two IPv6 addresses; address, protocol, port and slot need 28 */
 #define KP_NFT_DATA_SIZE 20 /* IPv6 address, port */
 
 enum kp_nft_set_id {

@@ -139,6 +139,13 @@ class Node(Host):
         for route in ("10.96.0.0/16",):
             self.outside.run("ip", "route", "add", route, "via", self.IP4)
         self.outside.run("ip", "-6", "route", "add", "fd00:10:96::/112", "via", self.IP6)
+        # The node needs a default route, or connect() to a cluster IP fails before netfilter sees
+        # it; it leads nowhere that answers.
+        upstream = self.connect("upstream", "eth2", ("198.51.100.1", "198.51.100.2", 24),
+                                ("2001:db8:1::1", "2001:db8:1::2", 64))
+        upstream.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+        self.run("ip", "route", "add", "default", "via", "198.51.100.2")
+        self.run("ip", "-6", "route", "add", "default", "via", "2001:db8:1::2")
         self.daemon = None
 
     def connect(self, name, interface, v4, v6):

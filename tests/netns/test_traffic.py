@@ -26,6 +26,15 @@ def frontends():
         yield node_ip, 30053, "udp", False
 
 
+def assert_rejected(got, proto, source, what):
+    """The kernel tells a local sender of UDP by EPERM that its packet was rejected on the way out."""
+    local_udp = proto == "udp" and isinstance(source, Node)
+    assert set(got.errors) <= {"ConnectionRefusedError"} | ({"PermissionError"} if local_udp
+                                                            else set()), what
+    assert got.errors and not got.servers, what
+    assert got.slowest < 0.5, what
+
+
 def test_every_frontend_reaches_every_endpoint(node):  # DP-1, DP-5, LB-1, DS-1
     for n in (1, 2, 3):
         node.pod(n, 8080)
@@ -64,9 +73,8 @@ def test_no_endpoints_rejects_at_once(node):  # DP-4, DP-8, RJ-1, RJ-7
     node.start()
     for address, port, proto, _ in frontends():
         for source in (client, node.outside, node):
-            got = source.ask(address, port, proto)
-            assert got.errors == {"ConnectionRefusedError": 1}, (address, port, proto, source.ns)
-            assert got.slowest < 0.5
+            assert_rejected(source.ask(address, port, proto), proto, source,
+                            (address, port, proto, source.ns))
     web(node, [1])
     wait_for("the first endpoint is served", lambda: not client.ask(IP4, 80).errors)
 
@@ -79,8 +87,8 @@ def test_unknown_port_of_a_cluster_ip_rejects(node):  # RJ-2
     for address in (IP4, IP6):
         for source in (client, node.outside, node):
             for proto in ("tcp", "udp"):
-                got = source.ask(address, 81, proto)
-                assert got.errors == {"ConnectionRefusedError": 1}, (address, proto, source.ns)
+                assert_rejected(source.ask(address, 81, proto), proto, source,
+                                (address, proto, source.ns))
 
 
 def test_node_port_only_on_the_primary_address(node):  # NP-4, NP-7

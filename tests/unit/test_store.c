@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Objects in the store, and what their changes mark. */
+#include "model/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "track/tracker.h"
+
+struct fixture {
+	struct kp_tracker *tracker;
+	struct kp_store *store;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = kp_xcalloc(1, sizeof(*f));
+
+	f->tracker = kp_tracker_new(NULL, NULL);
+	f->store = kp_store_new(f->tracker);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	kp_store_free(f->store);
+	kp_tracker_free(f->tracker);
+	free(f);
+	return 0;
+}
+
+static struct kp_addr addr4(uint8_t last)
+{
+	return (struct kp_addr){.bytes = {10, 0, 0, last}};
+}
+
+static bool put_service(struct fixture *f, const char *name, uint16_t port)
+{
+	struct kp_service *service = kp_xcalloc(1, sizeof(*service));
+	struct kp_object object = {.kind = KP_KIND_SERVICE, .service = service};
+	bool changed;
+
+	service->ns = kp_xstrdup("default");
+	service->name = kp_xstrdup(name);
+	service->cluster_ip[KP_IPV4] = addr4(1);
+	service->n_ports = 1;
+	service->ports = kp_xcalloc(1, sizeof(*service->ports));
+	service->ports[0] = (struct kp_service_port){
+		.name = kp_xstrdup("http"), .proto = IPPROTO_TCP, .port = port};
+	changed = kp_store_put(f->store, &object);
+	assert_null(object.any);
+	return changed;
+}
+
+static bool put_slice(struct fixture *f, const char *name, const char *service, bool ready,
+		      const char *zone)
+{
+	struct kp_endpointslice *slice = kp_xcalloc(1, sizeof(*slice));
+	struct kp_object object = {.kind = KP_KIND_ENDPOINTSLICE, .slice = slice};
+
+	slice->ns = kp_xstrdup("default");
+	slice->name = kp_xstrdup(name);
+	slice->service = kp_xstrdup(service);
+	slice->n_endpoints = 1;
+	slice->endpoints = kp_xcalloc(1, sizeof(*slice->endpoints));
+	slice->endpoints[0] = (struct kp_endpoint){.addr = addr4(2), .ready = ready};
+	if (zone)
+		slice->endpoints[0].zone_hints = kp_xasprintf("%s%c", zone, 0);
+	return kp_store_put(f->store, &object);
+}
+
+static bool put_node(struct fixture *f, const char *zone, uint8_t ip)
+{
+	struct kp_node *node = kp_xcalloc(1, sizeof(*node));
+	struct kp_object object = {.kind = KP_KIND_NODE, .node = node};
+
+	node->name = kp_xstrdup("node-1");
+	node->zone = kp_xstrdup(zone);
+	node->ip[KP_IPV4] = addr4(ip);
+	return kp_store_put(f->store, &object);
+}
+
+static bool put_cidr(struct fixture *f, const char *name, uint8_t len)
+{
+	struct kp_servicecidr *cidr = kp_xcalloc(1, sizeof(*cidr));
+	struct kp_object object = {.kind = KP_KIND_SERVICECIDR, .cidr = cidr};
+
+	cidr->name = kp_xstrdup(name);
+	cidr->cidrs.n = 1;
+	cidr->cidrs.items = kp_xcalloc(1, sizeof(*cidr->cidrs.items));
+	cidr->cidrs.items[0].len = len;
+	return kp_store_put(f->store, &object);
+}
+
+static void append_key(void *arg, const char *key)
+{
+	strcat(arg, key);
+	strcat(arg, " ");
+}
+
+/* What is marked, as "key key ", and forgets it. */
+static void assert_marked(struct fixture *f, const char *expected)
+{
+	char text[256] = "";
+
+	kp_tracker_each(f->tracker, append_key, text);
+	assert_string_equal(text, expected);
+	kp_tracker_clear(f->tracker);
+}
+
+static void test_store_put_marks_the_service(void **state)
+{
+	assert_true(put_service(*state, "web", 80));
+	assert_marked(*state, "default/web ");
+}
+
+/* ES-12, SY-6 */
+static void test_store_put_of_an_equal_object_marks_nothing(void **state)
+{
+	put_service(*state, "web", 80);
+	put_slice(*state, "web-1", "web", true, "zone-a");
+	put_node(*state, "zone-a", 1);
+	put_cidr(*state, "kubernetes", 16);
+	assert_marked(*state, "default/web ");
+	assert_false(put_service(*state, "web", 80));
+	assert_false(put_slice(*state, "web-1", "web", true, "zone-a"));
+	assert_false(put_node(*state, "zone-a", 1));
+	assert_false(put_cidr(*state, "kubernetes", 16));
+	assert_false(kp_tracker_is_dirty(((struct fixture *)*state)->tracker));
+}
+
+static void test_store_sees_a_change_of_a_condition_or_hint(void **state)
+{
+	put_slice(*state, "web-1", "web", true, NULL);
+	assert_true(put_slice(*state, "web-1", "web", false, NULL));
+	assert_true(put_slice(*state, "web-1", "web", false, "zone-a"));
+	assert_true(put_slice(*state, "web-1", "web", false, "zone-b"));
+	assert_marked(*state, "default/web ");
+}
+
+/* ES-9 */
+static void test_store_keeps_slices_that_come_before_their_service(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_store_service found;
+
+	put_slice(f, "web-1", "web", true, NULL);
+	assert_true(kp_store_get(f->store, "default/web", &found));
+	assert_null(found.service);
+	assert_int_equal(kp_store_count(f->store, KP_KIND_SERVICE), 0);
+	put_service(f, "web", 80);
+	assert_true(kp_store_get(f->store, "default/web", &found));
+	assert_non_null(found.service);
+	assert_int_equal(found.n_slices, 1);
+}
+
+/* ES-9 */
+static void test_store_keeps_slices_that_survive_their_service(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_store_service found;
+
+	put_service(f, "web", 80);
+	put_slice(f, "web-1", "web", true, NULL);
+	assert_true(kp_store_remove(f->store, KP_KIND_SERVICE, "default", "web"));
+	assert_true(kp_store_get(f->store, "default/web", &found));
+	assert_null(found.service);
+	assert_true(kp_store_remove(f->store, KP_KIND_ENDPOINTSLICE, "default", "web-1"));
+	assert_false(kp_store_get(f->store, "default/web", &found));
+}
+
+/* ES-7 */
+static void test_store_sorts_slices_by_name(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_store_service found;
+
+	put_slice(f, "web-b", "web", true, NULL);
+	put_slice(f, "web-c", "web", true, NULL);
+	put_slice(f, "web-a", "web", true, NULL);
+	kp_store_remove(f->store, KP_KIND_ENDPOINTSLICE, "default", "web-b");
+	kp_store_get(f->store, "default/web", &found);
+	assert_int_equal(found.n_slices, 2);
+	assert_string_equal(found.slices[0]->name, "web-a");
+	assert_string_equal(found.slices[1]->name, "web-c");
+}
+
+/* ES-10 */
+static void test_store_slice_that_changes_its_service_marks_both(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_store_service found;
+
+	put_slice(f, "web-1", "web", true, NULL);
+	kp_tracker_clear(f->tracker);
+	put_slice(f, "web-1", "api", true, NULL);
+	assert_marked(f, "default/api default/web ");
+	assert_false(kp_store_get(f->store, "default/web", &found));
+	assert_true(kp_store_get(f->store, "default/api", &found));
+	assert_int_equal(kp_store_count(f->store, KP_KIND_ENDPOINTSLICE), 1);
+}
+
+static void test_store_remove_of_what_is_not_there_marks_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	put_slice(f, "web-1", "web", true, NULL);
+	kp_tracker_clear(f->tracker);
+	assert_false(kp_store_remove(f->store, KP_KIND_SERVICE, "default", "web"));
+	assert_false(kp_store_remove(f->store, KP_KIND_ENDPOINTSLICE, "other", "web-1"));
+	assert_false(kp_store_remove(f->store, KP_KIND_NODE, "", "node-1"));
+	assert_false(kp_store_remove(f->store, KP_KIND_SERVICECIDR, "", "kubernetes"));
+	assert_false(kp_tracker_is_dirty(f->tracker));
+}
+
+static void test_store_node_address_marks_facts_only(void **state)
+{
+	struct fixture *f = *state;
+
+	put_service(f, "web", 80);
+	put_node(f, "zone-a", 1);
+	kp_tracker_clear(f->tracker);
+	put_node(f, "zone-a", 2);
+	assert_true(kp_tracker_facts_dirty(f->tracker));
+	assert_marked(f, "");
+}
+
+/* ND-5 */
+static void test_store_node_zone_marks_all_services(void **state)
+{
+	struct fixture *f = *state;
+
+	put_service(f, "web", 80);
+	put_service(f, "api", 80);
+	put_slice(f, "only-a-slice", "nothing", true, NULL);
+	put_node(f, "zone-a", 1);
+	kp_tracker_clear(f->tracker);
+	put_node(f, "zone-b", 1);
+	assert_marked(f, "default/api default/web ");
+}
+
+static void test_store_removed_node_is_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	put_node(f, "zone-a", 1);
+	assert_false(kp_store_remove(f->store, KP_KIND_NODE, "", "node-2"));
+	assert_true(kp_store_remove(f->store, KP_KIND_NODE, "", "node-1"));
+	assert_null(kp_store_node(f->store));
+}
+
+static void sum_len(void *arg, const struct kp_prefix *cidr)
+{
+	*(unsigned int *)arg += cidr->len;
+}
+
+static void test_store_replaces_and_removes_service_ranges(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int sum = 0;
+
+	put_cidr(f, "a", 16);
+	put_cidr(f, "b", 24);
+	assert_true(put_cidr(f, "a", 20));
+	kp_store_each_service_cidr(f->store, sum_len, &sum);
+	assert_int_equal(sum, 44);
+	kp_tracker_clear(f->tracker);
+	assert_true(kp_store_remove(f->store, KP_KIND_SERVICECIDR, "", "b"));
+	assert_true(kp_tracker_facts_dirty(f->tracker));
+	assert_int_equal(kp_store_count(f->store, KP_KIND_SERVICECIDR), 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_store_put_marks_the_service),
+		TEST(test_store_put_of_an_equal_object_marks_nothing),
+		TEST(test_store_sees_a_change_of_a_condition_or_hint),
+		TEST(test_store_keeps_slices_that_come_before_their_service),
+		TEST(test_store_keeps_slices_that_survive_their_service),
+		TEST(test_store_sorts_slices_by_name),
+		TEST(test_store_slice_that_changes_its_service_marks_both),
+		TEST(test_store_remove_of_what_is_not_there_marks_nothing),
+		TEST(test_store_node_address_marks_facts_only),
+		TEST(test_store_node_zone_marks_all_services),
+		TEST(test_store_removed_node_is_gone),
+		TEST(test_store_replaces_and_removes_service_ranges),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
