@@ -82,8 +82,9 @@ static void test_json_framer_yields_a_single_object(void **state)
 static void test_json_framer_yields_items_without_their_list(void **state)
 {
 	(void)state;
-	assert_cut("{\"kind\":\"List\",\"items\":[{\"a\":1},\n{\"b\":[2]}],\"metadata\":{\"x\":[]}}",
-		   "1.1@1:{\"a\":1}|1.2@2:{\"b\":[2]}|");
+	assert_cut(
+		"{\"kind\":\"List\",\"items\":[{\"a\":1},\n{\"b\":[2]}],\"metadata\":{\"x\":[]}}",
+		"1.1@1:{\"a\":1}|1.2@2:{\"b\":[2]}|");
 }
 
 static void test_json_framer_yields_nothing_for_an_empty_list(void **state)
@@ -113,7 +114,8 @@ static void test_json_framer_yields_items_of_a_second_array(void **state)
 static void test_json_framer_takes_objects_one_behind_the_other(void **state)
 {
 	(void)state;
-	assert_cut("{\"a\":1}{\"items\":[{}]}\n\n{\"c\":3}", "1.1@1:{\"a\":1}|2.1@1:{}|3.1@3:{\"c\":3}|");
+	assert_cut("{\"a\":1}{\"items\":[{}]}\n\n{\"c\":3}",
+		   "1.1@1:{\"a\":1}|2.1@1:{}|3.1@3:{\"c\":3}|");
 }
 
 static void test_json_framer_is_not_misled_by_strings(void **state)

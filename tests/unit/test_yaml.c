@@ -118,8 +118,9 @@ static void test_yaml_passes_over_empty_documents(void **state)
 static void test_yaml_resolves_plain_scalars(void **state)
 {
 	(void)state;
-	assert_read("[~, null, , '', true, False, 12, -3, +4, 1.5, 1e3, .5]\n",
-		    "1.1@1:[null,null,null,\"\",true,false,12,-3,4,1.5,1000.0,0.5]|");
+	assert_read("[~, null, '', true, False, 12, -3, +4, 1.5, 1e3, .5]\n",
+		    "1.1@1:[null,null,\"\",true,false,12,-3,4,1.5,1000.0,0.5]|");
+	assert_read("a:\n", "1.1@1:{\"a\":null}|");
 	assert_read("['1', \"true\", \"~\"]\n", "1.1@1:[\"1\",\"true\",\"~\"]|");
 	assert_read("[10.0.0.1, 2001:db8::1, 0x1f, 1_000, ., '-', 1e, yes, 1:30, .inf, 1e999]\n",
 		    "1.1@1:[\"10.0.0.1\",\"2001:db8::1\",\"0x1f\",\"1_000\",\".\",\"-\",\"1e\","
@@ -175,7 +176,9 @@ static void test_yaml_takes_marks_only_at_line_starts(void **state)
 static void test_yaml_takes_windows_line_ends_and_byte_order_mark(void **state)
 {
 	(void)state;
-	assert_read("\xef\xbb\xbf" "a: 1\r\n---\r\nb: 2\r\n", "1.1@1:{\"a\":1}|2.1@3:{\"b\":2}|");
+	assert_read("\xef\xbb\xbf"
+		    "a: 1\r\n---\r\nb: 2\r\n",
+		    "1.1@1:{\"a\":1}|2.1@3:{\"b\":2}|");
 }
 
 static void test_yaml_refuses_duplicate_keys_and_merge_keys(void **state)
