@@ -222,22 +222,28 @@ static bool is_symlink(const char *path)
 	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
+/* The file is not there.  When the whole directory is gone its objects stay. */
+static void miss_file(struct kp_files *files, struct file *file)
+{
+	if (directory_is_there(files))
+		drop_file(files, file);
+}
+
 static void look_at(struct kp_files *files, struct file *file)
 {
 	kp_autofree char *path = kp_xasprintf("%s/%s", files->path, file->name);
-	struct stat now;
+	struct stat now = {0};
 	bool unchanged;
 
 	if (stat(path, &now) < 0 && errno == ENOENT) {
-		/* When the whole directory is gone its objects stay. */
-		if (directory_is_there(files))
-			drop_file(files, file);
+		miss_file(files, file);
 		return;
 	}
-	/* What cannot be told apart by now fails again, with its reason, when it is opened. */
+	/* A file that has no state to be seen fails again, with its reason, when it is opened. */
 	unchanged = file->is_known && same_version(&now, &file->version);
 	if (unchanged && file->look != KP_LOOK_WRITTEN && file->look != KP_LOOK_AGAIN)
 		return;
+	file->version = now;
 	/* A link is complete as soon as it is there. */
 	read_file(files, file, path, unchanged && file->look == KP_LOOK_AGAIN,
 		  file->look == KP_LOOK_OPEN && !is_symlink(path));
@@ -246,10 +252,9 @@ static void look_at(struct kp_files *files, struct file *file)
 static void drop_file(struct kp_files *files, struct file *file)
 {
 	struct shadow *shadow, *next_shadow;
-	struct object *object, *next_object;
 
-	DL_FOREACH_SAFE(file->objects, object, next_object)
-	make_orphan(files, object);
+	while (file->objects)
+		make_orphan(files, file->objects);
 	HASH_ITER (hh, file->shadows, shadow, next_shadow)
 		drop_shadow(files, file, shadow);
 	HASH_DEL(files->files, file);
@@ -271,9 +276,11 @@ static void forget_unmet(struct kp_files *files, struct file *file)
 	struct shadow *shadow, *next_shadow;
 	struct object *object, *next_object;
 
-	DL_FOREACH_SAFE(file->objects, object, next_object)
-	if (object->reading != files->reading)
-		make_orphan(files, object);
+	for (object = file->objects; object; object = next_object) {
+		next_object = object->next;
+		if (object->reading != files->reading)
+			make_orphan(files, object);
+	}
 	HASH_ITER (hh, file->shadows, shadow, next_shadow)
 		if (shadow->reading != files->reading)
 			drop_shadow(files, file, shadow);
@@ -289,6 +296,10 @@ static void read_file(struct kp_files *files, struct file *file, const char *pat
 	int fd;
 
 	fd = kp_reader_open(path, &file->version, &err);
+	if (fd == -ENOENT) {
+		miss_file(files, file);
+		return;
+	}
 	if (fd == -ENOTSUP) {
 		kp_log_debug("manifests", "not a file, ignored", "file=%s",
 			     kp_log_quote(file->name));
@@ -536,13 +547,12 @@ static void make_orphan(struct kp_files *files, struct object *object)
 
 static void remove_orphans(struct kp_files *files)
 {
-	struct object *object, *next;
+	struct object *object;
 	char ns[NAME_SIZE];
 	const char *name;
 	enum kp_kind kind;
 
-	DL_FOREACH_SAFE(files->orphans, object, next)
-	{
+	while ((object = files->orphans)) {
 		split_key(object->key, &kind, ns, &name);
 		kp_store_remove(files->store, kind, ns, name);
 		DL_DELETE(files->orphans, object);

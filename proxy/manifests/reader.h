@@ -13,8 +13,9 @@
 bool kp_reader_wants(const char *name);
 
 /* Opens a regular file without ever blocking and tells its state, as it is before the first byte
- * is read.  Returns a descriptor; -ENOENT when there is no such file; -ENOTSUP when it is none that
- * can be read as a file (directory, FIFO, device), and -EFBIG when it is larger than 256 MiB. */
+ * is read ('*ret' is left alone when it cannot be opened).  Returns a descriptor; -ENOENT when
+ * there is no such file; -ENOTSUP when it is none that can be read as a file (directory, FIFO,
+ * device), and -EFBIG when it is larger than 256 MiB. */
 int kp_reader_open(const char *path, struct stat *ret, struct kp_err *err);
 
 /* Reads an open file; what 'path' ends in tells the format.  Bad content goes to the sink and is no
