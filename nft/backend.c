@@ -12,6 +12,7 @@
 #include <libnftnl/expr.h> /* needs stdio.h */
 
 #include "kproxy/backend.h"
+#include "nft/list.h"
 #include "nft/read.h"
 #include "nft/shared.h"
 #include "nft/transaction.h"
@@ -85,22 +86,48 @@ static int backend_open(const struct kp_settings *settings, struct kp_backend **
 	return 0;
 }
 
-static int backend_readback(struct kp_backend *be, struct kp_state *ret, struct kp_err *err)
+/* Reads the elements of all sets but one (KP_N_SETS: of all), and sorts them. */
+static int read_elements(struct kp_backend *be, int except, struct kp_nft_elements *ret,
+			 struct kp_err *err)
 {
-	struct kp_nft_elements elements = {0};
 	int r = 0;
 
 	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
 		for (int set = 0; set < KP_N_SETS && r == 0; set++) {
-			if (set == KP_SET_HAIRPINS)
-				continue;
-			r = kp_nft_read_elements(be->socket, family, set, &elements, err);
+			if (set != except)
+				r = kp_nft_read_elements(be->socket, family, set, ret, err);
 		}
 	}
-	if (r == 0) {
-		kp_nft_elements_sort(&elements);
+	kp_nft_elements_sort(ret);
+	return r;
+}
+
+static int backend_readback(struct kp_backend *be, struct kp_state *ret, struct kp_err *err)
+{
+	struct kp_nft_elements elements = {0};
+	/* Hairpins tell nothing that the endpoints do not. */
+	int r = read_elements(be, KP_SET_HAIRPINS, &elements, err);
+
+	if (r == 0)
 		kp_nft_parse_state(&elements, ret);
+	kp_nft_elements_clear(&elements);
+	return r;
+}
+
+static int backend_list(struct kp_backend *be, const char *owner, FILE *out, struct kp_err *err)
+{
+	struct kp_nft_elements elements = {0};
+	struct kp_state state = {0};
+	int r;
+
+	if (!owner)
+		return kp_nft_list_tables(be->socket, out, err);
+	r = read_elements(be, KP_N_SETS, &elements, err);
+	if (r == 0) {
+		kp_nft_parse_state(&elements, &state);
+		kp_nft_list_vservices(owner, kp_state_get(&state, owner), &elements, out);
 	}
+	kp_state_clear(&state);
 	kp_nft_elements_clear(&elements);
 	return r;
 }
@@ -137,22 +164,6 @@ static void merge(struct kp_nft_transaction *t, const struct kp_nft_elements *ha
 			kp_nft_add_element(t, &want->items[w]);
 		w++;
 	}
-}
-
-/* Sorts, and drops the repetitions that shared sets may have. */
-static void sort_unique(struct kp_nft_elements *elements)
-{
-	size_t kept = 0;
-
-	kp_nft_elements_sort(elements);
-	for (size_t i = 0; i < elements->n; i++) {
-		if (kept > 0 && kp_nft_element_compare_keys(&elements->items[kept - 1],
-							    &elements->items[i]) == 0)
-			free(elements->items[i].comment);
-		else
-			elements->items[kept++] = elements->items[i];
-	}
-	elements->n = kept;
 }
 
 /* Says whose element the kernel refused. */
@@ -330,8 +341,7 @@ static void mend_table(struct kp_nft_transaction *t, enum kp_family family,
 /* Brings a family's chains and rules in order.  '*ret_fresh' tells that the sets are new, thus
  * empty. */
 static int apply_structure(struct kp_backend *be, struct kp_nft_transaction *t,
-			   enum kp_family family, bool rebuild, bool *ret_fresh,
-			   struct kp_err *err)
+			   enum kp_family family, bool rebuild, bool *ret_fresh, struct kp_err *err)
 {
 	struct kp_nft_chains want = {0};
 	struct kp_nft_found found = {0};
@@ -382,7 +392,7 @@ static void render_all(struct kp_backend *be, const struct kp_plan *plan,
 		kp_nft_render_vservices(plan->changes[i].owner, &plan->changes[i].want, ret);
 	kp_nft_render_facts(&plan->facts, ret);
 	kp_nft_shared_reset(be->shared, ret);
-	sort_unique(ret);
+	kp_nft_elements_sort_unique(ret);
 }
 
 /* Compares one set at a time with the kernel, so that memory stays small. */
@@ -470,12 +480,11 @@ static int backend_cleanup(struct kp_backend *be, struct kp_err *err)
 	int r = 0;
 
 	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
-		struct kp_nft_found found = {0};
+		bool exists = false;
 
-		r = kp_nft_read_structure(be->socket, family, &found, err);
-		if (r == 0 && found.table)
+		r = kp_nft_read_table(be->socket, family, &exists, err);
+		if (r == 0 && exists)
 			kp_nft_delete_table(t, family);
-		kp_nft_found_clear(&found);
 	}
 	if (r == 0)
 		r = commit(be, t, &nothing, &stats, err);
@@ -487,6 +496,7 @@ const struct kp_backend_ops kp_nft_backend = {
 	.name = "nft",
 	.open = backend_open,
 	.readback = backend_readback,
+	.list = backend_list,
 	.apply = backend_apply,
 	.rebuild = backend_rebuild,
 	.cleanup = backend_cleanup,

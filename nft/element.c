@@ -13,15 +13,15 @@ void kp_nft_elements_clear(struct kp_nft_elements *elements)
 	memset(elements, 0, sizeof(*elements));
 }
 
-struct kp_nft_element *kp_nft_elements_add(struct kp_nft_elements *elements,
-					   enum kp_family family, enum kp_nft_set_id set)
+struct kp_nft_element *kp_nft_elements_add(struct kp_nft_elements *elements, enum kp_family family,
+					   enum kp_nft_set_id set)
 {
 	struct kp_nft_element *e;
 
 	if (elements->n == elements->cap) {
 		elements->cap = elements->cap ? 2 * elements->cap : 32;
-		elements->items =
-			kp_xrealloc(elements->items, elements->cap * sizeof(*elements->items));
+		elements->items = kp_xrealloc(elements->items,
+					      elements->cap * sizeof(*elements->items));
 	}
 	e = &elements->items[elements->n++];
 	memset(e, 0, sizeof(*e));
@@ -59,6 +59,27 @@ void kp_nft_elements_sort(struct kp_nft_elements *elements)
 		qsort(elements->items, elements->n, sizeof(*elements->items), compare);
 }
 
+void kp_nft_elements_sort_unique(struct kp_nft_elements *elements)
+{
+	size_t kept = 0;
+
+	kp_nft_elements_sort(elements);
+	for (size_t i = 0; i < elements->n; i++) {
+		if (kept > 0 && compare(&elements->items[kept - 1], &elements->items[i]) == 0)
+			free(elements->items[i].comment);
+		else
+			elements->items[kept++] = elements->items[i];
+	}
+	elements->n = kept;
+}
+
+const struct kp_nft_element *kp_nft_elements_find(const struct kp_nft_elements *elements,
+						  const struct kp_nft_element *key)
+{
+	return elements->n ? bsearch(key, elements->items, elements->n, sizeof(*key), compare)
+			   : NULL;
+}
+
 static void print_addr(enum kp_family family, const uint8_t *bytes, char *buf)
 {
 	struct kp_addr addr = {0};
@@ -67,36 +88,53 @@ static void print_addr(enum kp_family family, const uint8_t *bytes, char *buf)
 	kp_addr_text(family, &addr, buf);
 }
 
-const char *kp_nft_element_text(const struct kp_nft_element *e, char *buf, size_t size)
+/* Prints a key or data made of these fields, with " . " between. */
+static void print_fields(enum kp_family family, const uint8_t *fields, const uint8_t *at, char *buf,
+			 size_t size)
 {
-	const struct kp_nft_set_desc *set = &kp_nft_sets[e->set];
-	const uint8_t *key = e->key;
 	char part[KP_ADDR_TEXT_SIZE];
-	size_t len;
+	size_t len = 0;
 
-	len = snprintf(buf, size, "%s " KP_NFT_TABLE " %s {",
-		       e->family == KP_IPV4 ? "ip" : "ip6", set->name);
-	for (int i = 0; i < KP_NFT_MAX_FIELDS && set->key[i] && len < size; i++) {
+	for (int i = 0; i < KP_NFT_MAX_FIELDS && fields[i] && len < size; i++) {
 		uint32_t slot;
 
-		switch (set->key[i]) {
+		switch (fields[i]) {
 		case KP_FIELD_L4PROTO:
-			snprintf(part, sizeof(part), "%s", kp_proto_name_lower(*key));
+			snprintf(part, sizeof(part), "%s", kp_proto_name_lower(*at));
 			break;
 		case KP_FIELD_DPORT:
-			snprintf(part, sizeof(part), "%u", key[0] << 8 | key[1]);
+			snprintf(part, sizeof(part), "%u", at[0] << 8 | at[1]);
 			break;
 		case KP_FIELD_SLOT:
-			memcpy(&slot, key, sizeof(slot));
+			memcpy(&slot, at, sizeof(slot));
 			snprintf(part, sizeof(part), "%u", slot);
 			break;
 		default:
-			print_addr(e->family, key, part);
+			print_addr(family, at, part);
 		}
-		len += snprintf(buf + len, size - len, "%s %s", i ? " ." : "", part);
-		key += kp_nft_field_size(e->family, set->key[i]);
+		len += snprintf(buf + len, size - len, "%s%s", i ? " . " : "", part);
+		at += kp_nft_field_size(family, fields[i]);
 	}
-	if (len < size)
-		snprintf(buf + len, size - len, " }");
+}
+
+static bool has_data(const struct kp_nft_element *e)
+{
+	static const uint8_t none[KP_NFT_DATA_SIZE];
+
+	return memcmp(e->data, none, sizeof(none)) != 0;
+}
+
+const char *kp_nft_element_text(const struct kp_nft_element *e, char *buf, size_t size)
+{
+	const struct kp_nft_set_desc *set = &kp_nft_sets[e->set];
+	char key[2 * KP_ADDR_TEXT_SIZE], data[2 * KP_ADDR_TEXT_SIZE] = "";
+
+	print_fields(e->family, set->key, e->key, key, sizeof(key));
+	if (has_data(e))
+		print_fields(e->family, kp_nft_target, e->data, data, sizeof(data));
+	snprintf(buf, size, "%s " KP_NFT_TABLE " %s { %s%s%.*s%s%s%s }",
+		 e->family == KP_IPV4 ? "ip" : "ip6", set->name, key,
+		 e->comment ? " comment \"" : "", KP_NFT_COMMENT_MAX, e->comment ? e->comment : "",
+		 e->comment ? "\"" : "", *data ? " : " : "", data);
 	return buf;
 }

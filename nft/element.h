@@ -10,12 +10,12 @@
 #define KP_NFT_COMMENT_MAX 127
 
 struct kp_nft_element {
-	uint8_t set;          /* enum kp_nft_set_id */
-	uint8_t family;       /* enum kp_family */
-	bool interval_end;    /* of an interval set: the first address after the prefix */
-	uint8_t key[KP_NFT_KEY_SIZE];   /* as the kernel has it; unused bytes are zero */
+	uint8_t set;			/* enum kp_nft_set_id */
+	uint8_t family;			/* enum kp_family */
+	bool interval_end;		/* of an interval set: the first address after the prefix */
+	uint8_t key[KP_NFT_KEY_SIZE];	/* as the kernel has it; unused bytes are zero */
 	uint8_t data[KP_NFT_DATA_SIZE]; /* of maps; unused bytes are zero */
-	char *comment;        /* the whole name, NULL = none; owned by the list */
+	char *comment;			/* the whole name, NULL = none; owned by the list */
 };
 
 struct kp_nft_elements {
@@ -26,18 +26,24 @@ struct kp_nft_elements {
 void kp_nft_elements_clear(struct kp_nft_elements *elements);
 
 /* Appends a zeroed element. */
-struct kp_nft_element *kp_nft_elements_add(struct kp_nft_elements *elements,
-					   enum kp_family family, enum kp_nft_set_id set);
+struct kp_nft_element *kp_nft_elements_add(struct kp_nft_elements *elements, enum kp_family family,
+					   enum kp_nft_set_id set);
 
 /* By family, set and key, for sorting and merging. */
 int kp_nft_element_compare_keys(const struct kp_nft_element *a, const struct kp_nft_element *b);
 
 /* Same key already given: also the same data and comment. */
-bool kp_nft_element_equal_content(const struct kp_nft_element *a,
-				  const struct kp_nft_element *b);
+bool kp_nft_element_equal_content(const struct kp_nft_element *a, const struct kp_nft_element *b);
 
 /* Sorts by key. */
 void kp_nft_elements_sort(struct kp_nft_elements *elements);
+
+/* The same, and drops the repetitions that shared sets may have. */
+void kp_nft_elements_sort_unique(struct kp_nft_elements *elements);
+
+/* The element with this key among sorted ones; NULL when there is none. */
+const struct kp_nft_element *kp_nft_elements_find(const struct kp_nft_elements *elements,
+						  const struct kp_nft_element *key);
 
 /* Appends all elements of an owner's virtual services.  An element of a shared set may come more
  * than once. */
@@ -51,7 +57,10 @@ void kp_nft_render_facts(const struct kp_facts *facts, struct kp_nft_elements *r
  * Elements that make no sense are passed over. */
 void kp_nft_parse_state(const struct kp_nft_elements *elements, struct kp_state *ret);
 
-/* "ip kproxy services { 10.96.0.10 . tcp . 80 }" into 'buf'. */
+#define KP_NFT_ELEMENT_TEXT_SIZE 512
+
+/* As nft writes it: 'ip kproxy services { 10.96.0.10 . tcp . 80 comment "default/web:http" :
+ * 10.244.0.7 . 8080 }'.  Zeroed data is left out. */
 const char *kp_nft_element_text(const struct kp_nft_element *e, char *buf, size_t size);
 
 #endif

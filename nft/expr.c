@@ -51,7 +51,7 @@ static void compare(struct kp_nft_rule *r, uint32_t op, const void *data, uint32
 	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, len);
 }
 
-static void mask(struct kp_nft_rule *r, const void *and, const void *xor, uint32_t len)
+static void mask(struct kp_nft_rule *r, const void *and, const void * xor, uint32_t len)
 {
 	struct nftnl_expr *e = add(r, "bitwise");
 

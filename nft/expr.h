@@ -17,7 +17,7 @@ struct kp_nft_rule {
 /* Matches. */
 void kp_expr_field_in_set(struct kp_nft_rule *r, enum kp_nft_set_id set);
 void kp_expr_saddr_not_in(struct kp_nft_rule *r, const struct kp_prefix *prefix);
-void kp_expr_daddr_is_local(struct kp_nft_rule *r);        /* fib daddr type local */
+void kp_expr_daddr_is_local(struct kp_nft_rule *r); /* fib daddr type local */
 void kp_expr_daddr_not_loopback(struct kp_nft_rule *r);
 void kp_expr_l4proto(struct kp_nft_rule *r, uint8_t proto); /* meta l4proto PROTO */
 void kp_expr_ct_state_new(struct kp_nft_rule *r);
@@ -26,9 +26,9 @@ void kp_expr_mark_is_clear(struct kp_nft_rule *r, uint32_t bit); /* meta mark & 
 
 /* Statements. */
 void kp_expr_verdict(struct kp_nft_rule *r, int verdict, const char *chain);
-void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit);  /* meta mark set meta mark | BIT */
+void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit);	 /* meta mark set meta mark | BIT */
 void kp_expr_mark_flip_bit(struct kp_nft_rule *r, uint32_t bit); /* meta mark set meta mark ^ BIT */
-void kp_expr_masquerade(struct kp_nft_rule *r);                  /* masquerade fully-random */
+void kp_expr_masquerade(struct kp_nft_rule *r);			 /* masquerade fully-random */
 void kp_expr_reject(struct kp_nft_rule *r, int type, uint8_t code);
 
 /* dnat ip to KEY map @SET, with the slot drawn at random below 'n_slots'. */

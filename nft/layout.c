@@ -29,6 +29,8 @@ const struct kp_nft_set_desc kp_nft_sets[KP_N_SETS] = {
 	[KP_SET_SERVICE_CIDRS] = {"service-cidrs", {KP_FIELD_DADDR}, .is_interval = true},
 };
 
+const uint8_t kp_nft_target[KP_NFT_MAX_FIELDS] = {KP_FIELD_DADDR, KP_FIELD_DPORT};
+
 unsigned int kp_nft_field_size(enum kp_family family, enum kp_nft_field field)
 {
 	switch (field) {

@@ -16,18 +16,6 @@ static uint16_t get_port(const uint8_t *at)
 	return at[0] << 8 | at[1];
 }
 
-static int compare(const void *a, const void *b)
-{
-	return kp_nft_element_compare_keys(a, b);
-}
-
-static const struct kp_nft_element *find(const struct kp_nft_elements *elements,
-					 const struct kp_nft_element *key)
-{
-	return elements->n ? bsearch(key, elements->items, elements->n, sizeof(*key), compare)
-			   : NULL;
-}
-
 /* True when the frontend of 'e' is also in the set 'set' of its group. */
 static bool also_in(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
 		    enum kp_nft_set_id set)
@@ -35,7 +23,7 @@ static bool also_in(const struct kp_nft_elements *elements, const struct kp_nft_
 	struct kp_nft_element key = *e;
 
 	key.set = e->set >= KP_SET_NODEPORTS ? set + KP_NFT_NODEPORT_SETS : set;
-	return find(elements, &key);
+	return kp_nft_elements_find(elements, &key);
 }
 
 static bool is_cluster_ip(const struct kp_nft_elements *elements, const struct kp_nft_element *e)
@@ -43,7 +31,7 @@ static bool is_cluster_ip(const struct kp_nft_elements *elements, const struct k
 	struct kp_nft_element key = {.family = e->family, .set = KP_SET_CLUSTER_IPS};
 
 	memcpy(key.key, e->key, kp_family_addr_size(e->family));
-	return find(elements, &key);
+	return kp_nft_elements_find(elements, &key);
 }
 
 /* Splits "ns/name:port suffix". */
@@ -101,7 +89,7 @@ static void parse_slots(const struct kp_nft_elements *elements, const struct kp_
 	key.set = e->set + (KP_SET_ENDPOINTS - KP_SET_SERVICES);
 	for (uint32_t slot = 0; slot < KP_MAX_SLOTS; slot++) {
 		memcpy(key.key + size, &slot, sizeof(slot));
-		found = find(elements, &key);
+		found = kp_nft_elements_find(elements, &key);
 		if (!found)
 			break;
 		get_target(found, ret);
@@ -122,8 +110,8 @@ static enum kp_frontend_type type_of(const struct kp_nft_elements *elements,
 	return KP_CLUSTER_IP;
 }
 
-static void parse_frontend(const struct kp_nft_elements *elements,
-			   const struct kp_nft_element *e, struct kp_state *ret)
+static void parse_frontend(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
+			   struct kp_state *ret)
 {
 	char owner[256], port[128];
 	struct kp_vservice *v;

@@ -16,7 +16,10 @@
 #define MAX_TRIES 8
 
 /* Tags of the user data of an element; see transaction.c. */
-enum { ELEMENT_COMMENT = 0, ELEMENT_COMMENT_REST = 0x7f };
+enum {
+	ELEMENT_COMMENT = 0,
+	ELEMENT_COMMENT_REST = 0x7f
+};
 
 static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t each, void *arg)
 {
@@ -47,9 +50,9 @@ static int on_generation(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == NFTA_GEN_ID)
-			*(uint32_t *)arg = ntohl(mnl_attr_get_u32(attr));
+	mnl_attr_for_each(attr, nlh,
+			  sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == NFTA_GEN_ID) *
+		(uint32_t *)arg = ntohl(mnl_attr_get_u32(attr));
 	return MNL_CB_STOP;
 }
 
@@ -68,7 +71,6 @@ struct set_check {
 
 static bool set_is_right(enum kp_family family, const struct nftnl_set *set)
 {
-	static const uint8_t target[KP_NFT_MAX_FIELDS] = {KP_FIELD_DADDR, KP_FIELD_DPORT};
 	const char *name = nftnl_set_get_str(set, NFTNL_SET_NAME);
 	uint32_t flags = nftnl_set_get_u32(set, NFTNL_SET_FLAGS);
 
@@ -82,7 +84,7 @@ static bool set_is_right(enum kp_family family, const struct nftnl_set *set)
 		       nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE) ==
 			       kp_nft_key_type(family, desc->key) &&
 		       (!desc->is_map || nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) ==
-						 kp_nft_key_type(family, target));
+						 kp_nft_key_type(family, kp_nft_target));
 	}
 	return false;
 }
@@ -108,17 +110,16 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 
 	if (nftnl_chain_nlmsg_parse(nlh, c) == 0 &&
 	    strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE), KP_NFT_TABLE) == 0) {
-		chains->items =
-			kp_xrealloc(chains->items, (chains->n + 1) * sizeof(*chains->items));
+		chains->items = kp_xrealloc(chains->items,
+					    (chains->n + 1) * sizeof(*chains->items));
 		chain = &chains->items[chains->n++];
 		memset(chain, 0, sizeof(*chain));
 		strncpy(chain->name, nftnl_chain_get_str(c, NFTNL_CHAIN_NAME),
 			sizeof(chain->name) - 1);
 		if (nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM)) {
-			chain->type =
-				strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TYPE), "nat") == 0
-					? "nat"
-					: "filter";
+			chain->type = strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_TYPE), "nat") == 0
+					      ? "nat"
+					      : "filter";
 			chain->hook = nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM);
 			chain->priority = nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO);
 		}
@@ -143,8 +144,8 @@ static int on_rule(const struct nlmsghdr *nlh, void *arg)
 
 		if (strcmp(chain->name, name) != 0)
 			continue;
-		chain->rules =
-			kp_xrealloc(chain->rules, (chain->n_rules + 1) * sizeof(*chain->rules));
+		chain->rules = kp_xrealloc(chain->rules,
+					   (chain->n_rules + 1) * sizeof(*chain->rules));
 		chain->rules[chain->n_rules++] = rule;
 		return MNL_CB_OK;
 	}
@@ -173,20 +174,31 @@ static int dump(struct mnl_socket *socket, uint16_t type, uint16_t table_attr, u
 	return r == -ENOENT ? 0 : r;
 }
 
+static int read_table(struct mnl_socket *socket, enum kp_family family, bool *ret)
+{
+	*ret = false;
+	return dump(socket, NFT_MSG_GETTABLE, NFTA_TABLE_NAME, NLM_F_ACK, family, on_table, ret);
+}
+
+int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, bool *ret,
+		      struct kp_err *err)
+{
+	int r = read_table(socket, family, ret);
+
+	return r < 0 ? kp_err_errno(err, -r, "look for table " KP_NFT_TABLE) : 0;
+}
+
 static int read_structure_once(struct mnl_socket *socket, enum kp_family family,
 			       struct kp_nft_found *ret)
 {
 	struct set_check check = {.family = family};
-	int r;
+	int r = read_table(socket, family, &ret->table);
 
-	r = dump(socket, NFT_MSG_GETTABLE, NFTA_TABLE_NAME, NLM_F_ACK, family, on_table,
-		 &ret->table);
 	if (r == 0 && ret->table)
 		r = dump(socket, NFT_MSG_GETSET, NFTA_SET_TABLE, NLM_F_DUMP, family, on_set,
 			 &check);
 	if (r == 0 && ret->table)
-		r = dump(socket, NFT_MSG_GETCHAIN, 0, NLM_F_DUMP, family, on_chain,
-			 &ret->chains);
+		r = dump(socket, NFT_MSG_GETCHAIN, 0, NLM_F_DUMP, family, on_chain, &ret->chains);
 	if (r == 0 && ret->table)
 		r = dump(socket, NFT_MSG_GETRULE, NFTA_RULE_TABLE, NLM_F_DUMP, family, on_rule,
 			 &ret->chains);
@@ -222,7 +234,8 @@ static void read_value(const struct nlattr *value, uint8_t *ret, size_t size)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, value) {
+	mnl_attr_for_each_nested(attr, value)
+	{
 		size_t len = mnl_attr_get_payload_len(attr);
 
 		if (mnl_attr_get_type(attr) == NFTA_DATA_VALUE)
@@ -252,7 +265,8 @@ static void read_element(const struct element_reader *reader, const struct nlatt
 	struct kp_nft_element *e = kp_nft_elements_add(reader->out, reader->family, reader->set);
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, elem) {
+	mnl_attr_for_each_nested(attr, elem)
+	{
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_KEY:
 			read_value(attr, e->key, sizeof(e->key));
@@ -261,8 +275,7 @@ static void read_element(const struct element_reader *reader, const struct nlatt
 			read_value(attr, e->data, sizeof(e->data));
 			break;
 		case NFTA_SET_ELEM_FLAGS:
-			e->interval_end =
-				ntohl(mnl_attr_get_u32(attr)) & NFT_SET_ELEM_INTERVAL_END;
+			e->interval_end = ntohl(mnl_attr_get_u32(attr)) & NFT_SET_ELEM_INTERVAL_END;
 			break;
 		case NFTA_SET_ELEM_USERDATA:
 			e->comment = read_comment(attr);
@@ -275,10 +288,9 @@ static int on_elements(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct nlattr *attr, *elem;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
-			mnl_attr_for_each_nested(elem, attr)
-				read_element(arg, elem);
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) ==
+								  NFTA_SET_ELEM_LIST_ELEMENTS)
+		mnl_attr_for_each_nested(elem, attr) read_element(arg, elem);
 	return MNL_CB_OK;
 }
 
@@ -297,8 +309,8 @@ int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum 
 	int r = -EINTR;
 
 	for (int i = 0; i < MAX_TRIES && r == -EINTR; i++) {
-		struct nlmsghdr *nlh =
-			request(buf, NFT_MSG_GETSETELEM, kp_nft_family(family), NLM_F_DUMP);
+		struct nlmsghdr *nlh = request(buf, NFT_MSG_GETSETELEM, kp_nft_family(family),
+					       NLM_F_DUMP);
 
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, KP_NFT_TABLE);
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, kp_nft_sets[set].name);

@@ -11,6 +11,10 @@
 /* The ruleset's generation: it changes with every transaction of anyone. */
 int kp_nft_read_generation(struct mnl_socket *socket, uint32_t *ret, struct kp_err *err);
 
+/* Whether a family's table exists. */
+int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, bool *ret,
+		      struct kp_err *err);
+
 /* What there is of a family's table. */
 struct kp_nft_found {
 	bool table;

@@ -104,8 +104,8 @@ static void render_frontend(const struct renderer *r, const struct kp_frontend *
 static void render_hairpins(const struct renderer *r, const struct kp_endpoint_set *set)
 {
 	for (uint32_t i = 0; i < set->n; i++) {
-		struct kp_nft_element *e =
-			kp_nft_elements_add(r->out, r->v->family, KP_SET_HAIRPINS);
+		struct kp_nft_element *e = kp_nft_elements_add(r->out, r->v->family,
+							       KP_SET_HAIRPINS);
 
 		put_addr(put_addr(e->key, r->v->family, &set->slots[i].addr), r->v->family,
 			 &set->slots[i].addr);

@@ -10,11 +10,15 @@
 #include "nft/expr.h"
 
 /* Netfilter's usual priorities. */
-enum { PRIO_DSTNAT = -100, PRIO_FILTER = 0, PRIO_SRCNAT = 100 };
+enum {
+	PRIO_DSTNAT = -100,
+	PRIO_FILTER = 0,
+	PRIO_SRCNAT = 100
+};
 
 /* A frontend that has slots in some sets of either group. */
 struct group {
-	const char *prefix;       /* of chain names */
+	const char *prefix;	  /* of chain names */
 	enum kp_nft_set_id first; /* KP_SET_SERVICES or KP_SET_NODEPORTS */
 };
 
@@ -77,8 +81,8 @@ static void add_draw(struct builder *b, const struct group *g, uint32_t n_slots)
 	kp_expr_dnat(&r, g->first + KP_SET_ENDPOINTS, n_slots);
 }
 
-/* How often a slot is drawn before the lower half is taken: more than half of a table's slots are in
- * use, so eight misses in a row are rarer than 1 in 256. */
+/* How often a slot is drawn before the lower half is taken: more than half of a table's slots are
+ * in use, so eight misses in a row are rarer than 1 in 256. */
 static unsigned int n_draws(unsigned int size)
 {
 	if (size == 1)

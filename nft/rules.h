@@ -11,7 +11,7 @@
 struct kp_nft_chain {
 	char name[64];
 	const char *type; /* of a base chain: "nat" or "filter"; NULL for others */
-	uint32_t hook;    /* NF_INET_* */
+	uint32_t hook;	  /* NF_INET_* */
 	int32_t priority;
 	size_t n_rules;
 	struct nftnl_rule **rules;

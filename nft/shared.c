@@ -88,8 +88,8 @@ static void filter(struct kp_nft_shared *shared, struct kp_nft_elements *list, b
 
 		if (kp_nft_sets[e->set].is_shared) {
 			c = get(shared, e);
-			keep = c->touched && (goes ? c->n_before > 0 && c->n == 0
-						   : c->n_before == 0 && c->n > 0);
+			keep = c->touched &&
+			       (goes ? c->n_before > 0 && c->n == 0 : c->n_before == 0 && c->n > 0);
 			if (keep)
 				c->touched = false;
 		}

@@ -23,7 +23,10 @@
 #define MAX_MESSAGE_LEN (64 * 1024)
 
 /* Tags of the user data of an element; nft shows the first and passes over the second. */
-enum { ELEMENT_COMMENT = 0, ELEMENT_COMMENT_REST = 0x7f };
+enum {
+	ELEMENT_COMMENT = 0,
+	ELEMENT_COMMENT_REST = 0x7f
+};
 
 struct chunk {
 	struct chunk *next;
@@ -165,7 +168,6 @@ void kp_nft_delete_table(struct kp_nft_transaction *t, enum kp_family family)
 
 void kp_nft_add_set(struct kp_nft_transaction *t, enum kp_family family, enum kp_nft_set_id id)
 {
-	static const uint8_t target[KP_NFT_MAX_FIELDS] = {KP_FIELD_DADDR, KP_FIELD_DPORT};
 	const struct kp_nft_set_desc *desc = &kp_nft_sets[id];
 	struct nlmsghdr *nlh = begin(t, NFT_MSG_NEWSET, family, NLM_F_CREATE | NLM_F_EXCL);
 	struct nftnl_set *set = nftnl_set_alloc();
@@ -182,7 +184,7 @@ void kp_nft_add_set(struct kp_nft_transaction *t, enum kp_family family, enum kp
 	nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, kp_nft_key_type(family, desc->key));
 	nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, kp_nft_key_size(family, desc));
 	if (desc->is_map) {
-		nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, kp_nft_key_type(family, target));
+		nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, kp_nft_key_type(family, kp_nft_target));
 		nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, kp_nft_data_size(family));
 	}
 	nftnl_set_set_data(set, NFTNL_SET_USERDATA, userdata, len);
@@ -236,8 +238,9 @@ void kp_nft_delete_chain(struct kp_nft_transaction *t, enum kp_family family, co
 
 void kp_nft_add_rule(struct kp_nft_transaction *t, const struct nftnl_rule *rule)
 {
-	enum kp_family family =
-		nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY) == NFPROTO_IPV4 ? KP_IPV4 : KP_IPV6;
+	enum kp_family family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY) == NFPROTO_IPV4
+					? KP_IPV4
+					: KP_IPV6;
 	struct nlmsghdr *nlh = begin(t, NFT_MSG_NEWRULE, family, NLM_F_CREATE | NLM_F_APPEND);
 
 	nftnl_rule_nlmsg_build_payload(nlh, (struct nftnl_rule *)rule);
@@ -366,23 +369,25 @@ static bool find_element(const struct nlmsghdr *nlh, uint32_t offset, struct kp_
 
 	memset(ret, 0, sizeof(*ret));
 	ret->family = nfg->nfgen_family == NFPROTO_IPV4 ? KP_IPV4 : KP_IPV6;
-	mnl_attr_for_each(attr, nlh, sizeof(*nfg)) {
+	mnl_attr_for_each(attr, nlh, sizeof(*nfg))
+	{
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_LIST_SET:
 			if (!find_set(mnl_attr_get_str(attr), &ret->set))
 				return false;
 			break;
 		case NFTA_SET_ELEM_LIST_ELEMENTS:
-			mnl_attr_for_each_nested(elem, attr) {
+			mnl_attr_for_each_nested(elem, attr)
+			{
 				uint32_t start = (const char *)elem - (const char *)nlh;
 
 				if (offset < start || offset >= start + elem->nla_len)
 					continue;
-				mnl_attr_for_each_nested(key, elem)
-					if (mnl_attr_get_type(key) == NFTA_SET_ELEM_KEY)
-						memcpy(ret->key,
-						       (const char *)mnl_attr_get_payload(key) + 4,
-						       mnl_attr_get_payload_len(key) - 4);
+				mnl_attr_for_each_nested(key, elem) if (mnl_attr_get_type(key) ==
+									NFTA_SET_ELEM_KEY)
+					memcpy(ret->key,
+					       (const char *)mnl_attr_get_payload(key) + 4,
+					       mnl_attr_get_payload_len(key) - 4);
 				return true;
 			}
 		}
@@ -419,9 +424,9 @@ static const char *op_name(uint16_t type)
 struct answers {
 	const struct kp_nft_transaction *t;
 	uint32_t n_acks;
-	int error;             /* positive errno of the first refusal */
+	int error; /* positive errno of the first refusal */
 	const struct nlmsghdr *refused;
-	uint32_t offset;       /* of the bad attribute in it, 0 = unknown */
+	uint32_t offset; /* of the bad attribute in it, 0 = unknown */
 };
 
 static void read_answer(struct answers *a, const struct nlmsghdr *nlh)
@@ -443,12 +448,12 @@ static void read_answer(struct answers *a, const struct nlmsghdr *nlh)
 	offset = sizeof(*e);
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
 		offset += mnl_nlmsg_get_payload_len(&e->msg);
-	mnl_attr_for_each(attr, nlh, offset)
-		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_OFFS)
-			a->offset = mnl_attr_get_u32(attr);
+	mnl_attr_for_each(attr, nlh, offset) if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_OFFS)
+		a->offset = mnl_attr_get_u32(attr);
 }
 
-/* The kernel has answered all when sendmsg() returns, so reading ends when there is nothing left. */
+/* The kernel has answered all when sendmsg() returns, so reading ends when there is nothing left.
+ */
 static int read_answers(struct answers *a, struct mnl_socket *socket, struct kp_err *err)
 {
 	static char buf[64 * 1024];

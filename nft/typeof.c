@@ -6,17 +6,40 @@
 #include "nft/expr.h"
 
 /* nft's data types, six bits each in a concatenation. */
-enum { TYPE_INTEGER = 4, TYPE_IPADDR = 7, TYPE_IP6ADDR = 8, TYPE_INET_PROTOCOL = 12,
-       TYPE_INET_SERVICE = 13 };
+enum {
+	TYPE_INTEGER = 4,
+	TYPE_IPADDR = 7,
+	TYPE_IP6ADDR = 8,
+	TYPE_INET_PROTOCOL = 12,
+	TYPE_INET_SERVICE = 13
+};
 
 /* nft's expression and protocol numbers in "typeof" user data. */
-enum { EXPR_PAYLOAD = 7, EXPR_META = 9, EXPR_CONCAT = 13, EXPR_NUMGEN = 23 };
-enum { PROTO_TH = 11, PROTO_IP = 12, PROTO_IP6 = 13 };
-enum { BYTEORDER_INVALID = 0, BYTEORDER_BIG_ENDIAN = 2 };
+enum {
+	EXPR_PAYLOAD = 7,
+	EXPR_META = 9,
+	EXPR_CONCAT = 13,
+	EXPR_NUMGEN = 23
+};
+enum {
+	PROTO_TH = 11,
+	PROTO_IP = 12,
+	PROTO_IP6 = 13
+};
+enum {
+	BYTEORDER_INVALID = 0,
+	BYTEORDER_BIG_ENDIAN = 2
+};
 
 /* Tags of the user data of a set. */
-enum { SET_KEYBYTEORDER, SET_DATABYTEORDER, SET_MERGE_ELEMENTS, SET_KEY_TYPEOF, SET_DATA_TYPEOF,
-       SET_DATA_INTERVAL = 6 };
+enum {
+	SET_KEYBYTEORDER,
+	SET_DATABYTEORDER,
+	SET_MERGE_ELEMENTS,
+	SET_KEY_TYPEOF,
+	SET_DATA_TYPEOF,
+	SET_DATA_INTERVAL = 6
+};
 
 uint32_t kp_nft_key_type(enum kp_family family, const uint8_t *fields)
 {
@@ -113,13 +136,11 @@ static void put_field(struct writer *w, enum kp_family family, enum kp_nft_field
 		end(w, data);
 		break;
 	default:
-		put_payload(w, family == KP_IPV4 ? PROTO_IP : PROTO_IP6,
-			    addr_field(family, field));
+		put_payload(w, family == KP_IPV4 ? PROTO_IP : PROTO_IP6, addr_field(family, field));
 	}
 }
 
-static void put_typeof(struct writer *w, uint8_t tag, enum kp_family family,
-		       const uint8_t *fields)
+static void put_typeof(struct writer *w, uint8_t tag, enum kp_family family, const uint8_t *fields)
 {
 	size_t type = begin(w, tag), data, item;
 
@@ -142,7 +163,6 @@ static void put_typeof(struct writer *w, uint8_t tag, enum kp_family family,
 size_t kp_nft_set_userdata(enum kp_family family, const struct kp_nft_set_desc *set, uint8_t *buf,
 			   size_t size)
 {
-	static const uint8_t target[KP_NFT_MAX_FIELDS] = {KP_FIELD_DADDR, KP_FIELD_DPORT};
 	struct writer w = {.buf = buf, .size = size};
 
 	put_u32(&w, SET_KEYBYTEORDER, set->key[1] ? BYTEORDER_INVALID : BYTEORDER_BIG_ENDIAN);
@@ -150,7 +170,7 @@ size_t kp_nft_set_userdata(enum kp_family family, const struct kp_nft_set_desc *
 		put_u32(&w, SET_DATABYTEORDER, BYTEORDER_INVALID);
 	put_typeof(&w, SET_KEY_TYPEOF, family, set->key);
 	if (set->is_map) {
-		put_typeof(&w, SET_DATA_TYPEOF, family, target);
+		put_typeof(&w, SET_DATA_TYPEOF, family, kp_nft_target);
 		put_u32(&w, SET_DATA_INTERVAL, 0);
 	}
 	return w.len;

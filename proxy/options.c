@@ -166,7 +166,7 @@ void kp_options_print_help(void)
 	char left[64];
 
 	puts("Usage: kproxy [FLAGS]\n"
-	     "       kproxy dump [-o text|json] [NAMESPACE/NAME]\n\n"
+	     "       kproxy dump [-o text|json|nft] [NAMESPACE/NAME]\n\n"
 	     "Balances the traffic of Kubernetes Services in the kernel.\n\nFlags:");
 	for (int i = 0; i < N_FLAGS; i++) {
 		snprintf(left, sizeof(left), "--%s%s%s", flags[i].name, flags[i].value ? "=" : "",

@@ -3,6 +3,8 @@
 #ifndef KPROXY_BACKEND_H
 #define KPROXY_BACKEND_H
 
+#include <stdio.h>
+
 #include "kproxy/plan.h"
 
 /* Settings that do not change while the process runs; they shape the rules. */
@@ -35,6 +37,10 @@ struct kp_backend_ops {
 	 * installed is an empty state and no error.  What cannot be understood is left out: a full
 	 * apply removes it. */
 	int (*readback)(struct kp_backend *be, struct kp_state *ret, struct kp_err *err);
+
+	/* Prints what is installed in the words of the backend's own tools; with 'owner', only what
+	 * belongs to this one. */
+	int (*list)(struct kp_backend *be, const char *owner, FILE *out, struct kp_err *err);
 
 	/* Carries a plan out, in one transaction: all of it or, with an error that names the
 	 * culprit, nothing.  After an error, the next plan must be a full one.  A full plan leaves

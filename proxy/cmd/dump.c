@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd/dump.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
-#include <stdio.h>
 
 #include "kproxy/backend.h"
 
 /* The version of the JSON schema, see docs/dump.md. */
-enum { SCHEMA_VERSION = 1 };
+enum {
+	SCHEMA_VERSION = 1
+};
 
 static const char *const type_names[] = {
 	[KP_CLUSTER_IP] = "ClusterIP",
@@ -17,12 +19,22 @@ static const char *const type_names[] = {
 	[KP_LOAD_BALANCER_IP] = "LoadBalancerIP",
 };
 
-typedef void print_fn(const struct kp_state *state, const char *only);
+struct format {
+	const char *name;
+	void (*print)(const struct kp_state *state, FILE *out);
+};
 
-static bool wanted(const struct kp_state_entry *entry, const char *only)
-{
-	return !only || strcmp(only, entry->owner) == 0;
-}
+enum {
+	COLUMN_SERVICE,
+	COLUMN_PORT,
+	COLUMN_FRONTEND,
+	COLUMN_ENDPOINT,
+	N_COLUMNS
+};
+
+struct row {
+	char text[N_COLUMNS][320]; /* the longest: a namespace of 63 and a name of 253 characters */
+};
 
 static json_t *json_frontend(const struct kp_vservice *v, const struct kp_frontend *f)
 {
@@ -55,96 +67,182 @@ static json_t *json_vservice(const char *owner, const struct kp_vservice *v)
 			 "frontends", frontends, "endpoints", endpoints);
 }
 
-static void print_json(const struct kp_state *state, const char *only)
+static json_t *json_prefixes(const struct kp_prefix *items, size_t n)
 {
+	json_t *list = json_array();
+	char text[KP_ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_string(kp_prefix_text(&items[i], text)));
+	return list;
+}
+
+static void print_json(const struct kp_state *state, FILE *out)
+{
+	const struct kp_facts *facts = &state->facts;
 	json_t *services = json_array(), *root;
 
 	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
-		for (size_t i = 0; wanted(e, only) && i < e->vs.n; i++)
+		for (size_t i = 0; i < e->vs.n; i++)
 			json_array_append_new(services, json_vservice(e->owner, &e->vs.items[i]));
-	root = json_pack("{s:i, s:s, s:o}", "version", SCHEMA_VERSION, "mode", "nft", "services",
+	root = json_pack("{s:i, s:s, s:o, s:o, s:o}", "version", SCHEMA_VERSION, "mode", "nft",
+			 "nodePortAddresses",
+			 json_prefixes(facts->node_port_ranges, facts->n_node_port_ranges),
+			 "serviceCIDRs",
+			 json_prefixes(facts->service_cidrs, facts->n_service_cidrs), "services",
 			 services);
-	json_dumpf(root, stdout, JSON_INDENT(2));
-	putchar('\n');
+	json_dumpf(root, out, JSON_INDENT(2));
+	putc('\n', out);
 	json_decref(root);
 }
 
-/* One row: the n-th frontend beside the n-th endpoint, with the name in the first row only. */
-static void print_row(const char *owner, const struct kp_vservice *v, size_t row)
+/* The n-th frontend beside the n-th endpoint, with the name in the first row only. */
+static void make_row(const char *owner, const struct kp_vservice *v, size_t n, struct row *ret)
 {
-	char frontend[96] = "", endpoint[KP_ADDR_TEXT_SIZE] = "", addr[KP_ADDR_TEXT_SIZE];
-	char port[96] = "";
+	char addr[KP_ADDR_TEXT_SIZE];
 
-	if (row == 0)
-		snprintf(port, sizeof(port), "%s/%s", *v->port_name ? v->port_name : "-",
-			 kp_proto_name_lower(v->proto));
-	if (row < v->n_frontends) {
-		const struct kp_frontend *f = &v->frontends[row];
+	memset(ret, 0, sizeof(*ret));
+	if (n == 0) {
+		snprintf(ret->text[COLUMN_SERVICE], sizeof(ret->text[0]), "%s", owner);
+		snprintf(ret->text[COLUMN_PORT], sizeof(ret->text[0]), "%s/%s",
+			 *v->port_name ? v->port_name : "-", kp_proto_name_lower(v->proto));
+	}
+	if (n < v->n_frontends) {
+		const struct kp_frontend *f = &v->frontends[n];
 
 		if (f->type == KP_NODE_PORT)
 			snprintf(addr, sizeof(addr), "%s:%u", kp_family_name(v->family), f->port);
 		else
 			kp_addr_port_text(v->family, &f->addr, f->port, addr);
-		snprintf(frontend, sizeof(frontend), "%s %s", type_names[f->type], addr);
+		snprintf(ret->text[COLUMN_FRONTEND], sizeof(ret->text[0]), "%s %s",
+			 type_names[f->type], addr);
 	}
-	if (row < v->cluster.n)
-		kp_addr_port_text(v->family, &v->cluster.slots[row].addr,
-				  v->cluster.slots[row].port, endpoint);
-	else if (row == 0)
-		snprintf(endpoint, sizeof(endpoint), "none (reject)");
-	printf("%-32s %-16s %-36s %s\n", row == 0 ? owner : "", port, frontend, endpoint);
+	if (n < v->cluster.n)
+		kp_addr_port_text(v->family, &v->cluster.slots[n].addr, v->cluster.slots[n].port,
+				  ret->text[COLUMN_ENDPOINT]);
+	else if (n == 0)
+		snprintf(ret->text[COLUMN_ENDPOINT], sizeof(ret->text[0]), "none (reject)");
 }
 
-static void print_text(const struct kp_state *state, const char *only)
+/* Calls 'fn' for each row of the table, from the heading on. */
+static void each_row(const struct kp_state *state, void (*fn)(void *arg, const struct row *row),
+		     void *arg)
 {
-	printf("%-32s %-16s %-36s %s\n", "SERVICE", "PORT", "FRONTEND", "ENDPOINT");
+	struct row row = {.text = {"SERVICE", "PORT", "FRONTEND", "ENDPOINT"}};
+
+	fn(arg, &row);
 	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next) {
-		for (size_t i = 0; wanted(e, only) && i < e->vs.n; i++) {
+		for (size_t i = 0; i < e->vs.n; i++) {
 			const struct kp_vservice *v = &e->vs.items[i];
 			size_t n = v->cluster.n > v->n_frontends ? v->cluster.n : v->n_frontends;
 
-			for (size_t row = 0; row < n; row++)
-				print_row(e->owner, v, row);
+			for (size_t j = 0; j < n; j++) {
+				make_row(e->owner, v, j, &row);
+				fn(arg, &row);
+			}
 		}
 	}
 }
 
-static int dump(print_fn *print, const char *only)
+struct table {
+	FILE *out;
+	int widths[N_COLUMNS];
+};
+
+static void measure_row(void *arg, const struct row *row)
+{
+	struct table *table = arg;
+
+	for (int i = 0; i < N_COLUMNS; i++) {
+		int len = strlen(row->text[i]);
+
+		if (len > table->widths[i])
+			table->widths[i] = len;
+	}
+}
+
+static void print_row(void *arg, const struct row *row)
+{
+	const struct table *table = arg;
+
+	for (int i = 0; i < COLUMN_ENDPOINT; i++)
+		fprintf(table->out, "%-*s  ", table->widths[i], row->text[i]);
+	fprintf(table->out, "%s\n", row->text[COLUMN_ENDPOINT]);
+}
+
+static void print_text(const struct kp_state *state, FILE *out)
+{
+	struct table table = {.out = out};
+
+	each_row(state, measure_row, &table);
+	each_row(state, print_row, &table);
+}
+
+/* Keeps one owner only; -ENOENT when it has nothing. */
+static int keep_only(struct kp_state *state, const char *owner, struct kp_err *err)
+{
+	struct kp_state_entry *e, *tmp;
+	struct kp_vservices none = {0};
+
+	HASH_ITER (hh, state->entries, e, tmp)
+		if (strcmp(e->owner, owner) != 0)
+			kp_state_put(state, e->owner, &none);
+	if (state->entries)
+		return 0;
+	return kp_err_set(err, ENOENT, "Service %s has nothing in the kernel", owner);
+}
+
+static int dump(const struct format *format, const char *owner, struct kp_err *err)
 {
 	const struct kp_settings settings = {0};
-	struct kp_err err = KP_ERR_INIT;
 	struct kp_state state = {0};
 	struct kp_backend *be = NULL;
-	int r = kp_nft_backend.open(&settings, &be, &err);
+	int r = kp_nft_backend.open(&settings, &be, err);
 
 	if (r == 0)
-		r = kp_nft_backend.readback(be, &state, &err);
-	if (r == 0) {
+		r = kp_nft_backend.readback(be, &state, err);
+	if (r == 0 && owner)
+		r = keep_only(&state, owner, err);
+	if (r == 0 && format->print) {
 		kp_state_sort(&state);
-		print(&state, only);
-	} else {
-		fprintf(stderr, "kproxy dump: %s\n", err.text);
+		format->print(&state, stdout);
+	} else if (r == 0) {
+		r = kp_nft_backend.list(be, owner, stdout, err);
 	}
 	kp_state_clear(&state);
 	kp_nft_backend.close(be);
-	return r < 0 ? 1 : 0;
+	return r;
+}
+
+static const struct format formats[] = {
+	{"text", print_text}, {"json", print_json}, {"nft", NULL}, /* the backend's own words */
+};
+
+static const struct format *find_format(const char *name)
+{
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		if (strcmp(formats[i].name, name) == 0)
+			return &formats[i];
+	return NULL;
 }
 
 int kp_cmd_dump(int argc, char **argv)
 {
-	print_fn *print = print_text;
+	const struct format *format = &formats[0];
+	struct kp_err err = KP_ERR_INIT;
 	int c;
 
 	while ((c = getopt(argc, argv, "o:")) >= 0) {
-		if (c == 'o' && strcmp(optarg, "json") == 0)
-			print = print_json;
-		else if (c != 'o' || strcmp(optarg, "text") != 0)
-			goto usage;
+		format = c == 'o' ? find_format(optarg) : NULL;
+		if (!format)
+			break;
 	}
-	if (argc - optind > 1)
-		goto usage;
-	return dump(print, argv[optind]);
-usage:
-	fputs("Usage: kproxy dump [-o text|json] [NAMESPACE/NAME]\n", stderr);
-	return 2;
+	if (!format || argc - optind > 1) {
+		fputs("Usage: kproxy dump [-o text|json|nft] [NAMESPACE/NAME]\n", stderr);
+		return 2;
+	}
+	if (dump(format, argv[optind], &err) == 0)
+		return 0;
+	fprintf(stderr, "kproxy dump: %s\n", err.text);
+	return 1;
 }

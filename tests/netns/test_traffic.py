@@ -2,7 +2,7 @@
 """Real connections through rules that kproxy made."""
 import signal
 
-from node import Node, endpointslice, node_object, run, service, wait_for
+from node import Node, endpointslice, node_object, service, wait_for
 
 IP4, IP6 = "10.96.0.10", "fd00:10:96::10"
 PORTS = [("http", "TCP", 80, 30080), ("dns", "UDP", 53, 30053)]
@@ -172,15 +172,6 @@ def test_dry_run_changes_nothing(node):
     out = node.run(*node.argv("--dry-run")).stdout
     assert "+ default/web:http tcp ClusterIP 10.96.0.10:80 internal" in out
     assert node.run("nft", "list", "ruleset").stdout == ""
-
-
-def test_dump_text_names_service_frontends_endpoints(node):
-    web(node, [1])
-    node.once()
-    out = node.run(run.__globals__["KPROXY"], "dump", "default/web").stdout
-    for word in ("default/web", "ClusterIP 10.96.0.10:80", "NodePort IPv4:30080",
-                 "10.180.0.1:8080"):
-        assert word in out
 
 
 def test_two_services_with_one_cluster_ip(node):  # FE-4
