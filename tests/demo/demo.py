@@ -7,7 +7,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../netns"))
 from node import KPROXY, Node, endpointslice, node_object, service, wait_for  # noqa: E402
 
-CLUSTER_IP, PORTS = "10.96.0.10", [("http", "TCP", 80, 30080)]
+CLUSTER_IP, PORTS, CONNECTIONS = "10.96.0.10", [("http", "TCP", 80, 30080)], 300
 
 
 def scale(node, pods):
@@ -20,38 +20,55 @@ def show(node, client, pods):
     want = {f"pod{n}" for n in pods}
     wait_for("the change is in the kernel",
              lambda: set(client.ask(CLUSTER_IP, 80, count=30).servers) == want)
-    for who, source, address, port in (("client pod ", client, CLUSTER_IP, 80),
-                                       ("outside    ", node.outside, Node.IP4, 30080)):
-        got = source.ask(address, port, count=300)
+    for who, source, kind, address, port in (
+            ("client pod", client, "ClusterIP", CLUSTER_IP, 80),
+            ("outside client", node.outside, "NodePort", Node.IP4, 30080)):
+        got = source.ask(address, port, count=CONNECTIONS)
         counts = "  ".join(f"{name}: {n}" for name, n in sorted(got.servers.items()))
-        print(f"  {who} -> {address}:{port:<6} 300 connections   {counts}")
+        print(f"  {who:<14} -> {kind:<9} {f'{address}:{port}':<15} {CONNECTIONS} connections  "
+              f"{counts}")
+        if got.errors:
+            sys.exit(f"errors: {got.errors}")
 
 
-def play(node):
+def play(node, log):
+    print("Making a node of network namespaces: 3 server pods, a client pod, an outside client.")
     for n in (1, 2, 3):
         node.pod(n, 8080)
     client = node.pod(9)
     scale(node, [1, 2, 3])
-    node.start()
+    print(f"\n$ {' '.join(node.argv())} &")
+    node.start(stderr=log)
     print("\nService default/web with three endpoints:")
     show(node, client, [1, 2, 3])
     print("\nScaled down to two, by editing the manifest:")
     scale(node, [1, 3])
     show(node, client, [1, 3])
     print("\n$ kproxy dump")
-    print(node.run(KPROXY, "dump").stdout)
+    print(node.run(KPROXY, "dump").stdout, end="")
+    print("\n$ nft list map ip kproxy services")
+    print(node.run("nft", "list", "map", "ip", "kproxy", "services").stdout, end="")
     if "--keep" in sys.argv:
-        input(f"Still running; manifests in {node.directory}, node: ip netns exec {node.ns} sh.\n"
-              "Enter ends it. ")
+        input(f"""
+Still running.
+  a shell on the node:        ip netns exec {node.ns} bash
+  a shell in the client pod:  ip netns exec {client.ns} bash     (try: nc {CLUSTER_IP} 80)
+  manifests to edit:          {node.directory}
+  kproxy's log:               {log.name}
+Enter ends it. """)
 
 
 def main():
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as work:
+        directory = os.path.join(work, "manifests")
+        os.mkdir(directory)
         node = Node(directory)
         try:
-            play(node)
+            with open(os.path.join(work, "kproxy.log"), "w", encoding="utf-8") as log:
+                play(node, log)
         finally:
             node.close()
+    print("\nAll namespaces are gone again.")
 
 
 main()

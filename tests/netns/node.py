@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 
-KPROXY = os.environ.get("KPROXY", os.path.join(os.path.dirname(__file__), "../../build/kproxy"))
+KPROXY = os.environ.get("KPROXY", os.path.abspath(
+    os.path.join(os.path.dirname(__file__), "../../build/kproxy")))
 
 SERVER = r"""
 import socket, sys, threading
@@ -19,7 +20,8 @@ name = sys.argv[1].encode()
 def tcp(sock):
     while True:
         conn, peer = sock.accept()
-        conn.sendall(name + b" " + peer[0].encode())
+        own = name or conn.getsockname()[0].replace("::ffff:", "").encode()
+        conn.sendall(own + b" " + peer[0].encode())
         conn.close()
 def udp(sock):
     while True:
@@ -37,12 +39,17 @@ for port in map(int, sys.argv[2:]):
 print("ready", flush=True)
 """
 
+# A count of 0 goes on until SIGTERM.
 CLIENT = r"""
-import json, socket, sys, time
+import itertools, json, signal, socket, sys, time
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 address, port, proto, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 answers, errors, slowest = {}, {}, 0
-for _ in range(count):
+for i in itertools.count():
+    if stop or i == count > 0:
+        break
     start = time.monotonic()
     try:
         s = socket.socket(family, socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
@@ -85,6 +92,16 @@ class Answers:
             self.peers.add(peer)
 
 
+class Load:
+    def __init__(self, clients):
+        self.clients = clients
+
+    def stop(self):
+        for client in self.clients:
+            client.terminate()
+        return [Answers(client.communicate()[0]) for client in self.clients]
+
+
 class Host:
     """A network namespace."""
 
@@ -109,6 +126,11 @@ class Host:
 
     def ask(self, address, port, proto="tcp", count=1):
         return Answers(self.run(sys.executable, "-c", CLIENT, address, port, proto, count).stdout)
+
+    def load(self, address, port, proto="tcp", n_clients=8):
+        """Clients that connect over and over until they are told to stop."""
+        return Load([self.popen(sys.executable, "-c", CLIENT, address, port, proto, 0,
+                                stdout=subprocess.PIPE) for _ in range(n_clients)])
 
     def close(self):
         for process in self.processes:
@@ -184,6 +206,16 @@ class Node(Host):
             host.serve(f"pod{number}", *ports)
         return host
 
+    def crowd(self, n, *ports):
+        """As many pods as 10.180.1.0/24 holds, all in one namespace; each answers by its address."""
+        host = self.pod(250)
+        host.ips = [f"10.180.1.{i}" for i in range(1, n + 1)]
+        for ip in host.ips:
+            host.run("ip", "addr", "add", f"{ip}/32", "dev", "eth0")
+        self.run("ip", "route", "add", "10.180.1.0/24", "dev", "pod250")
+        host.serve("", *ports)
+        return host
+
     def write(self, name, *objects):
         """Puts objects into a manifest, atomically."""
         path = os.path.join(self.directory, name)
@@ -195,8 +227,9 @@ class Node(Host):
         return [KPROXY, "--mode=nft", f"--manifests={self.directory}", "--hostname-override=node1",
                 "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64", *extra]
 
-    def start(self, *extra):
-        self.daemon = self.popen(*self.argv("--healthz-bind-address=127.0.0.1:10256", *extra))
+    def start(self, *extra, **kwargs):
+        self.daemon = self.popen(*self.argv("--healthz-bind-address=127.0.0.1:10256", *extra),
+                                 **kwargs)
         wait_for("kproxy is ready", self.is_ready)
 
     def is_ready(self):

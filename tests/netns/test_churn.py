@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""No connection fails while endpoints come and go at full speed (docs/ruleset.md, "Traps")."""
+import itertools
+import os
+import signal
+import time
+
+from node import endpointslice, node_object, service, wait_for
+
+IP, SECONDS = "10.96.0.10", float(os.environ.get("CHURN_SECONDS", "4"))
+
+
+def churn(node, sets):
+    """Writes one endpoint set after the other, as fast as it can: about 1500 syncs a second."""
+    end = time.monotonic() + SECONDS
+    for ips in itertools.cycle(sets):
+        if time.monotonic() > end:
+            return
+        node.write("slice.json", endpointslice("web-1", "web", ips, [("http", "TCP", 8080)]))
+
+
+def start(node, ips):
+    node.write("web.json", node_object(), service("web", [IP], [("http", "TCP", 80)]))
+    node.write("slice.json", endpointslice("web-1", "web", ips, [("http", "TCP", 8080)]))
+    node.start()
+
+
+def assert_undisturbed(results):
+    for got in results:
+        assert not got.errors
+        assert got.slowest < 0.5
+        assert sum(got.servers.values()) > 50
+
+
+def shares(results):
+    total = {}
+    for got in results:
+        for server, n in got.servers.items():
+            total[server] = total.get(server, 0) + n
+    return total
+
+
+def test_scaling_disturbs_nobody(node):
+    crowd, client = node.crowd(20, 8080), node.pod(9)
+    ips = crowd.ips
+    start(node, ips[:1])
+    load = client.load(IP, 80)
+    churn(node, [ips[:1], ips[:3], ips, ips[:3], ips[:1], ips])
+    assert_undisturbed(load.stop())
+
+
+def test_moving_endpoints_disturbs_nobody_and_shares_stay_even(node):
+    crowd, client = node.crowd(20, 8080), node.pod(9)
+    always, moving = crowd.ips[:4], crowd.ips[4:]
+    start(node, crowd.ips[:10])
+    load = client.load(IP, 80)
+    churn(node, [always + [moving[(i + k) % 16] for k in range(6)] for i in range(16)])
+    results = load.stop()
+    assert_undisturbed(results)
+    total = shares(results)
+    expected = sum(total.values()) / 10
+    for ip in always:
+        assert 0.8 * expected < total[ip] < 1.25 * expected, total
+
+
+class Monitor:
+    """What nft monitor prints, with a mark of our own before and after."""
+
+    def __init__(self, node, path):
+        self.node, self.path = node, path
+        self.process = node.popen("nft", "monitor", stdout=path.open("w"))
+        wait_for("nft monitor sees the first mark", lambda: self.mark("first"))
+
+    def mark(self, name):
+        self.node.run("nft", f"add table ip {name}; delete table ip {name}")
+        return f"delete table ip {name}" in self.path.read_text()
+
+    def close(self):
+        wait_for("nft monitor sees the last mark", lambda: self.mark("last"))
+        self.process.kill()
+        return self.path.read_text()
+
+
+def test_kill_and_restart_under_load(node, tmp_path):  # SY-10, SY-11
+    crowd, client = node.crowd(3, 8080), node.pod(9)
+    start(node, crowd.ips)
+    monitor = Monitor(node, tmp_path / "monitor")
+    load = client.load(IP, 80)
+    for _ in range(5):
+        node.stop(signal.SIGKILL)
+        node.start()
+    assert_undisturbed(load.stop())
+    assert "kproxy" not in monitor.close()
