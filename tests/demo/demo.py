@@ -51,8 +51,8 @@ def play(node, log):
     if "--keep" in sys.argv:
         input(f"""
 Still running.
-  a shell on the node:        ip netns exec {node.ns} bash
-  a shell in the client pod:  ip netns exec {client.ns} bash     (try: nc {CLUSTER_IP} 80)
+  a shell on the node:        nsenter --net=/run/netns/{node.ns}
+  a shell in the client pod:  nsenter --net=/run/netns/{client.ns}  (try: nc {CLUSTER_IP} 80)
   manifests to edit:          {node.directory}
   kproxy's log:               {log.name}
 Enter ends it. """)

@@ -110,12 +110,13 @@ class Host:
         run("ip", "netns", "add", name)
         self.run("ip", "link", "set", "lo", "up")
 
+    # Not "ip netns exec", which mounts, and that fails in a chroot.
     def run(self, *argv, **kwargs):
-        return run("ip", "netns", "exec", self.ns, *argv, **kwargs)
+        return run("nsenter", f"--net=/run/netns/{self.ns}", *argv, **kwargs)
 
     def popen(self, *argv, **kwargs):
-        process = subprocess.Popen(["ip", "netns", "exec", self.ns, *map(str, argv)], text=True,
-                                   **kwargs)
+        process = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.ns}", *map(str, argv)], text=True, **kwargs)
         self.processes.append(process)
         return process
 
