@@ -73,16 +73,23 @@ static void add_verdict(struct builder *b, int verdict, const char *prefix, cons
 	kp_expr_verdict(&r, verdict, name);
 }
 
-/* dnat ip to FRONTEND . numgen random mod N map @endpoints */
-static void add_draw(struct builder *b, const struct group *g, uint32_t n_slots)
+/* chain draw-N: dnat ip to FRONTEND . numgen random mod N map @endpoints
+ *
+ * There is one such rule for a size, because the kernel looks at all rules that use a map for each
+ * element that is added to it. */
+static void chain_draw(struct builder *b, const struct group *g, unsigned int size)
 {
-	struct kp_nft_rule r = add_rule(b);
+	char name[16];
+	struct kp_nft_rule r;
 
-	kp_expr_dnat(&r, g->first + KP_SET_ENDPOINTS, n_slots);
+	snprintf(name, sizeof(name), "draw-%u", 1U << size);
+	add_chain(b, g->prefix, name);
+	r = add_rule(b);
+	kp_expr_dnat(&r, g->first + KP_SET_ENDPOINTS, 1U << size);
 }
 
-/* How often a slot is drawn before the lower half is taken: more than half of a table's slots are
- * in use, so eight misses in a row are rarer than 1 in 256. */
+/* How often a slot is drawn before the lower half is taken: more than half of a table's slots are in
+ * use, so eight misses in a row are rarer than 1 in 256. */
 static unsigned int n_draws(unsigned int size)
 {
 	if (size == 1)
@@ -92,22 +99,30 @@ static unsigned int n_draws(unsigned int size)
 
 /* chain pick-N: draws a slot below N = 2^size.
  *
- * A Service with n endpoints has N/2 < n <= N.  A draw that hits an empty slot breaks off its rule,
- * and the next one draws again; after that all slots below N/2 are in use.  The last rule, slot 0,
- * holds whatever a commit changes between these lookups. */
+ * A Service with n endpoints has N/2 < n <= N.  A draw that hits an empty slot comes back, and the
+ * next one follows; below N/2 all slots are in use.  The last resort, slot 0, holds whatever a
+ * commit changes between these lookups. */
 static void chain_pick(struct builder *b, const struct group *g, unsigned int size)
 {
-	char name[16];
-	struct kp_nft_rule r;
+	char name[16], draw[16], lower[16];
 
 	snprintf(name, sizeof(name), "pick-%u", 1U << size);
+	snprintf(draw, sizeof(draw), "draw-%u", 1U << size);
+	snprintf(lower, sizeof(lower), "draw-%u", 1U << (size - 1));
 	add_chain(b, g->prefix, name);
-	if (size > 0)
-		for (unsigned int i = 0; i < n_draws(size); i++)
-			add_draw(b, g, 1U << size);
+	for (unsigned int i = 0; i < n_draws(size); i++)
+		add_verdict(b, NFT_JUMP, g->prefix, draw);
 	if (size > 1)
-		add_draw(b, g, 1U << (size - 1));
-	/* dnat ip to FRONTEND map @services */
+		add_verdict(b, NFT_JUMP, g->prefix, lower);
+	add_verdict(b, NFT_GOTO, g->prefix, "pick-1");
+}
+
+/* chain pick-1: dnat ip to FRONTEND map @services */
+static void chain_pick_first(struct builder *b, const struct group *g)
+{
+	struct kp_nft_rule r;
+
+	add_chain(b, g->prefix, "pick-1");
 	r = add_rule(b);
 	kp_expr_dnat(&r, g->first + KP_SET_SERVICES, 0);
 }
@@ -144,8 +159,11 @@ static void chains_size(struct builder *b, const struct group *g, const char *pa
 
 static void chains_of_group(struct builder *b, const struct group *g)
 {
-	for (unsigned int size = 0; size < KP_NFT_N_SIZES; size++)
+	chain_pick_first(b, g);
+	for (unsigned int size = 1; size < KP_NFT_N_SIZES; size++) {
+		chain_draw(b, g, size);
 		chain_pick(b, g, size);
+	}
 	chains_size(b, g, "", KP_NFT_SLOTS_BITS - 1, 0);
 	/* Everyone is masqueraded (DP-5). */
 	add_chain(b, g->prefix, "external");
