@@ -22,6 +22,7 @@ struct kp_backend {
 	struct mnl_socket *socket;
 	/* How many virtual services an element of a shared set stands for. */
 	struct kp_nft_shared *shared;
+	struct kp_nft_features features; /* those whose chains are there */
 };
 
 static void backend_close(struct kp_backend *be)
@@ -31,6 +32,7 @@ static void backend_close(struct kp_backend *be)
 	if (be->socket)
 		mnl_socket_close(be->socket);
 	kp_nft_shared_free(be->shared);
+	kp_nft_features_clear(&be->features);
 	free(be);
 }
 
@@ -86,7 +88,7 @@ static int backend_open(const struct kp_settings *settings, struct kp_backend **
 	return 0;
 }
 
-/* Reads the elements of all sets but one (KP_N_SETS: of all), and sorts them. */
+/* Reads the elements of all sets that we fill but one (KP_N_SETS: of all), and sorts them. */
 static int read_elements(struct kp_backend *be, int except, struct kp_nft_elements *ret,
 			 struct kp_err *err)
 {
@@ -94,11 +96,24 @@ static int read_elements(struct kp_backend *be, int except, struct kp_nft_elemen
 
 	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
 		for (int set = 0; set < KP_N_SETS && r == 0; set++) {
-			if (set != except)
+			if (set != except && !kp_nft_sets[set].is_dynamic)
 				r = kp_nft_read_elements(be->socket, family, set, ret, err);
 		}
 	}
 	kp_nft_elements_sort(ret);
+	return r;
+}
+
+/* Records may name ids that were given before and are gone (SA-4). */
+static int read_clients(struct kp_backend *be, struct kp_state *state, struct kp_err *err)
+{
+	struct kp_nft_clients *clients = kp_nft_clients_new(state);
+	int r = 0;
+
+	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++)
+		r = kp_nft_read_each(be->socket, family, KP_SET_AFFINITY_CLIENTS,
+				     kp_nft_clients_note, clients, err);
+	free(clients);
 	return r;
 }
 
@@ -111,7 +126,7 @@ static int backend_readback(struct kp_backend *be, struct kp_state *ret, struct 
 	if (r == 0)
 		kp_nft_parse_state(&elements, ret);
 	kp_nft_elements_clear(&elements);
-	return r;
+	return r < 0 ? r : read_clients(be, ret, err);
 }
 
 static int backend_list(struct kp_backend *be, const char *owner, FILE *out, struct kp_err *err)
@@ -202,12 +217,10 @@ static int commit(struct kp_backend *be, struct kp_nft_transaction *t, const str
 	return r;
 }
 
-static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
-			     struct kp_apply_stats *stats, struct kp_err *err)
+static void render_changes(struct kp_backend *be, const struct kp_plan *plan,
+			   struct kp_nft_transaction *t)
 {
-	struct kp_nft_transaction *t = kp_nft_transaction_new();
 	struct kp_nft_elements have = {0}, want = {0};
-	int r;
 
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		kp_nft_render_vservices(plan->changes[i].owner, plan->changes[i].have, &have);
@@ -223,9 +236,6 @@ static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
 	merge(t, &have, &want);
 	kp_nft_elements_clear(&have);
 	kp_nft_elements_clear(&want);
-	r = commit(be, t, plan, stats, err);
-	kp_nft_transaction_free(t);
-	return r;
 }
 
 static bool rules_equal(const struct nftnl_rule *a, const struct nftnl_rule *b)
@@ -349,7 +359,7 @@ static int apply_structure(struct kp_backend *be, struct kp_nft_transaction *t,
 
 	if (r < 0)
 		return r;
-	kp_nft_chains_build(family, &be->settings, &want);
+	kp_nft_chains_build(family, &be->settings, &be->features, &want);
 	*ret_fresh = rebuild || !found.table || !can_mend(&found, &want);
 	if (*ret_fresh) {
 		if (found.table)
@@ -361,6 +371,41 @@ static int apply_structure(struct kp_backend *be, struct kp_nft_transaction *t,
 	kp_nft_found_clear(&found);
 	kp_nft_chains_clear(&want);
 	return 0;
+}
+
+/* Chains for what no Service needed until now; true when there are any. */
+static bool add_features(struct kp_backend *be, const struct kp_plan *plan)
+{
+	bool is_new = false;
+
+	for (size_t i = 0; i < plan->n_changes; i++)
+		for (size_t j = 0; j < plan->changes[i].want.n; j++)
+			is_new |= kp_nft_features_add(&be->features, &plan->changes[i].want.items[j]);
+	return is_new;
+}
+
+static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
+			     struct kp_apply_stats *stats, struct kp_err *err)
+{
+	struct kp_nft_transaction *t = kp_nft_transaction_new();
+	bool fresh = false;
+	int r = 0;
+
+	if (add_features(be, plan)) {
+		for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
+			r = apply_structure(be, t, family, false, &fresh, err);
+			if (r == 0 && fresh)
+				r = kp_err_set(err, ESTALE, "table " KP_NFT_TABLE
+							    " is not as it was left");
+		}
+		stats->restructured = true;
+	}
+	if (r == 0) {
+		render_changes(be, plan, t);
+		r = commit(be, t, plan, stats, err);
+	}
+	kp_nft_transaction_free(t);
+	return r;
 }
 
 /* Renders one set of one family out of the whole plan. */
@@ -404,6 +449,8 @@ static int apply_elements(struct kp_backend *be, struct kp_nft_transaction *t,
 		struct kp_nft_elements have = {0}, part = {0};
 		int r = 0;
 
+		if (kp_nft_sets[set].is_dynamic)
+			continue;
 		if (!fresh)
 			r = kp_nft_read_elements(be->socket, family, set, &have, err);
 		if (r == 0) {
@@ -451,6 +498,8 @@ static int apply_full(struct kp_backend *be, const struct kp_plan *plan, bool re
 	int r = -ERESTART;
 
 	render_all(be, plan, &want);
+	kp_nft_features_clear(&be->features);
+	add_features(be, plan);
 	/* Someone else's transaction may come between reading and writing. */
 	for (int i = 0; i < 8 && r == -ERESTART; i++)
 		r = apply_full_once(be, plan, rebuild, &want, stats, err);

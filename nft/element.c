@@ -30,6 +30,28 @@ struct kp_nft_element *kp_nft_elements_add(struct kp_nft_elements *elements, enu
 	return e;
 }
 
+void kp_nft_element_key_end(const struct kp_nft_element *e, uint8_t ret[KP_NFT_KEY_SIZE])
+{
+	const uint8_t *fields = kp_nft_sets[e->set].key;
+	uint8_t *last = ret + kp_nft_last_field_offset(e->family, fields);
+	unsigned int bits = kp_family_addr_size(e->family) * 8;
+
+	memcpy(ret, e->key, KP_NFT_KEY_SIZE);
+	for (unsigned int bit = e->prefix_len; bit < bits; bit++)
+		last[bit / 8] |= 0x80 >> bit % 8;
+}
+
+void kp_nft_element_set_key_end(struct kp_nft_element *e, const uint8_t end[KP_NFT_KEY_SIZE])
+{
+	unsigned int offset = kp_nft_last_field_offset(e->family, kp_nft_sets[e->set].key);
+	unsigned int bits = kp_family_addr_size(e->family) * 8, len = 0;
+	const uint8_t *a = e->key + offset, *b = end + offset;
+
+	while (len < bits && !((a[len / 8] ^ b[len / 8]) & 0x80 >> len % 8))
+		len++;
+	e->prefix_len = len;
+}
+
 int kp_nft_element_compare_keys(const struct kp_nft_element *a, const struct kp_nft_element *b)
 {
 	int r;
@@ -39,6 +61,8 @@ int kp_nft_element_compare_keys(const struct kp_nft_element *a, const struct kp_
 	if (a->set != b->set)
 		return (int)a->set - (int)b->set;
 	r = memcmp(a->key, b->key, sizeof(a->key));
+	if (r == 0)
+		r = (int)a->prefix_len - (int)b->prefix_len;
 	return r ? r : (int)a->interval_end - (int)b->interval_end;
 }
 
@@ -88,15 +112,15 @@ static void print_addr(enum kp_family family, const uint8_t *bytes, char *buf)
 	kp_addr_text(family, &addr, buf);
 }
 
-/* Prints a key or data made of these fields, with " . " between. */
-static void print_fields(enum kp_family family, const uint8_t *fields, const uint8_t *at, char *buf,
+/* Prints a key or data made of these fields, with " . " between; returns the length. */
+static size_t print_fields(enum kp_family family, const uint8_t *fields, const uint8_t *at, char *buf,
 			 size_t size)
 {
 	char part[KP_ADDR_TEXT_SIZE];
 	size_t len = 0;
 
 	for (int i = 0; i < KP_NFT_MAX_FIELDS && fields[i] && len < size; i++) {
-		uint32_t slot;
+		uint32_t number;
 
 		switch (fields[i]) {
 		case KP_FIELD_L4PROTO:
@@ -106,8 +130,13 @@ static void print_fields(enum kp_family family, const uint8_t *fields, const uin
 			snprintf(part, sizeof(part), "%u", at[0] << 8 | at[1]);
 			break;
 		case KP_FIELD_SLOT:
-			memcpy(&slot, at, sizeof(slot));
-			snprintf(part, sizeof(part), "%u", slot);
+		case KP_FIELD_SECONDS:
+			memcpy(&number, at, sizeof(number));
+			snprintf(part, sizeof(part), "%u", number);
+			break;
+		case KP_FIELD_PRIORITY:
+			memcpy(&number, at, sizeof(number));
+			snprintf(part, sizeof(part), "%x:%x", number >> 16, number & 0xffff);
 			break;
 		default:
 			print_addr(family, at, part);
@@ -115,6 +144,7 @@ static void print_fields(enum kp_family family, const uint8_t *fields, const uin
 		len += snprintf(buf + len, size - len, "%s%s", i ? " . " : "", part);
 		at += kp_nft_field_size(family, fields[i]);
 	}
+	return len;
 }
 
 static bool has_data(const struct kp_nft_element *e)
@@ -127,11 +157,13 @@ static bool has_data(const struct kp_nft_element *e)
 const char *kp_nft_element_text(const struct kp_nft_element *e, char *buf, size_t size)
 {
 	const struct kp_nft_set_desc *set = &kp_nft_sets[e->set];
-	char key[2 * KP_ADDR_TEXT_SIZE], data[2 * KP_ADDR_TEXT_SIZE] = "";
+	char key[3 * KP_ADDR_TEXT_SIZE], data[2 * KP_ADDR_TEXT_SIZE] = "";
+	size_t len = print_fields(e->family, set->key, e->key, key, sizeof(key));
 
-	print_fields(e->family, set->key, e->key, key, sizeof(key));
+	if (kp_nft_set_is_concat_interval(set) && len < sizeof(key))
+		snprintf(key + len, sizeof(key) - len, "/%u", e->prefix_len);
 	if (has_data(e))
-		print_fields(e->family, kp_nft_target, e->data, data, sizeof(data));
+		print_fields(e->family, set->data, e->data, data, sizeof(data));
 	snprintf(buf, size, "%s " KP_NFT_TABLE " %s { %s%s%.*s%s%s%s }",
 		 e->family == KP_IPV4 ? "ip" : "ip6", set->name, key,
 		 e->comment ? " comment \"" : "", KP_NFT_COMMENT_MAX, e->comment ? e->comment : "",

@@ -12,7 +12,8 @@
 struct kp_nft_element {
 	uint8_t set;			/* enum kp_nft_set_id */
 	uint8_t family;			/* enum kp_family */
-	bool interval_end;		/* of an interval set: the first address after the prefix */
+	bool interval_end;    /* of a plain interval set: the first address after the prefix */
+	uint8_t prefix_len;   /* of the last field, where a set has prefixes behind other fields */
 	uint8_t key[KP_NFT_KEY_SIZE];	/* as the kernel has it; unused bytes are zero */
 	uint8_t data[KP_NFT_DATA_SIZE]; /* of maps; unused bytes are zero */
 	char *comment;			/* the whole name, NULL = none; owned by the list */
@@ -28,6 +29,12 @@ void kp_nft_elements_clear(struct kp_nft_elements *elements);
 /* Appends a zeroed element. */
 struct kp_nft_element *kp_nft_elements_add(struct kp_nft_elements *elements, enum kp_family family,
 					   enum kp_nft_set_id set);
+
+/* The last key of the range that a prefix behind other fields makes. */
+void kp_nft_element_key_end(const struct kp_nft_element *e, uint8_t ret[KP_NFT_KEY_SIZE]);
+
+/* Finds the prefix length out of that key. */
+void kp_nft_element_set_key_end(struct kp_nft_element *e, const uint8_t end[KP_NFT_KEY_SIZE]);
 
 /* By family, set and key, for sorting and merging. */
 int kp_nft_element_compare_keys(const struct kp_nft_element *a, const struct kp_nft_element *b);
@@ -56,6 +63,12 @@ void kp_nft_render_facts(const struct kp_facts *facts, struct kp_nft_elements *r
 /* Reads what the renderer wrote back into a state; sorted elements of all sets of all families.
  * Elements that make no sense are passed over. */
 void kp_nft_parse_state(const struct kp_nft_elements *elements, struct kp_state *ret);
+
+/* Learns from the records of clients which affinity ids were given before, also to what is gone.
+ * 'state' has been parsed and is completed; the result is freed with free(). */
+struct kp_nft_clients;
+struct kp_nft_clients *kp_nft_clients_new(struct kp_state *state);
+void kp_nft_clients_note(void *clients, const struct kp_nft_element *e); /* NULL is ignored */
 
 #define KP_NFT_ELEMENT_TEXT_SIZE 512
 

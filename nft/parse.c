@@ -11,18 +11,25 @@ static const uint8_t *get_addr(const uint8_t *at, enum kp_family family, struct 
 	return at + kp_family_addr_size(family);
 }
 
+static bool is_node_port(const struct kp_nft_element *e)
+{
+	return e->set >= KP_SET_NODEPORTS && e->set < KP_SET_NODEPORTS + KP_NFT_NODEPORT_SETS;
+}
+
 static uint16_t get_port(const uint8_t *at)
 {
 	return at[0] << 8 | at[1];
 }
 
-/* True when the frontend of 'e' is also in the set 'set' of its group. */
-static bool also_in(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
-		    enum kp_nft_set_id set)
+/* The element of the same frontend in another set of its group; NULL when there is none. */
+static const struct kp_nft_element *twin(const struct kp_nft_elements *elements,
+					 const struct kp_nft_element *e, enum kp_nft_set_id set)
 {
-	struct kp_nft_element key = *e;
+	struct kp_nft_element key = {.family = e->family, .set = set};
 
-	key.set = e->set >= KP_SET_NODEPORTS ? set + KP_NFT_NODEPORT_SETS : set;
+	if (is_node_port(e))
+		key.set += KP_NFT_NODEPORT_SETS;
+	memcpy(key.key, e->key, sizeof(key.key));
 	return kp_nft_elements_find(elements, &key);
 }
 
@@ -35,18 +42,19 @@ static bool is_cluster_ip(const struct kp_nft_elements *elements, const struct k
 }
 
 /* Splits "ns/name:port suffix". */
-static bool split_comment(const char *comment, char *owner, char *port, const char **suffix)
+static bool split_comment(const char *comment, char *owner, size_t owner_size, char *port,
+			  size_t port_size, const char **suffix)
 {
 	const char *colon = comment ? strchr(comment, ':') : NULL, *space;
 	size_t len;
 
-	if (!colon || (size_t)(colon - comment) >= 256 || !memchr(comment, '/', colon - comment))
+	if (!colon || (size_t)(colon - comment) >= owner_size || !memchr(comment, '/', colon - comment))
 		return false;
 	memcpy(owner, comment, colon - comment);
 	owner[colon - comment] = 0;
 	space = strchr(colon, ' ');
 	len = space ? (size_t)(space - colon - 1) : strlen(colon + 1);
-	if (len >= 128)
+	if (len >= port_size)
 		return false;
 	memcpy(port, colon + 1, len);
 	port[len] = 0;
@@ -77,31 +85,139 @@ static void get_target(const struct kp_nft_element *e, struct kp_endpoint_set *s
 	kp_endpoint_set_add(set, &addr, get_port(at));
 }
 
-/* All frontends of a virtual service have the same slots; the first one tells them. */
-static void parse_slots(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
-			struct kp_endpoint_set *ret)
+/* Reads a slot table whose keys start as 'first' does; 'map' holds the slots. */
+static void parse_slots(const struct kp_nft_elements *elements, const struct kp_nft_element *first,
+			enum kp_nft_set_id map, struct kp_endpoint_set *ret)
 {
-	const struct kp_nft_set_desc *desc = &kp_nft_sets[e->set];
-	struct kp_nft_element key = *e;
-	unsigned int size = kp_nft_key_size(e->family, desc);
+	struct kp_nft_element key = {.family = first->family, .set = map};
+	unsigned int offset = kp_nft_last_field_offset(first->family, kp_nft_sets[map].key);
 	const struct kp_nft_element *found;
 
-	key.set = e->set + (KP_SET_ENDPOINTS - KP_SET_SERVICES);
+	memcpy(key.key, first->key, offset);
 	for (uint32_t slot = 0; slot < KP_MAX_SLOTS; slot++) {
-		memcpy(key.key + size, &slot, sizeof(slot));
+		memcpy(key.key + offset, &slot, sizeof(slot));
 		found = kp_nft_elements_find(elements, &key);
 		if (!found)
 			break;
 		get_target(found, ret);
 	}
 	if (ret->n == 0)
-		get_target(e, ret);
+		get_target(first, ret);
+}
+
+/* All frontends of a virtual service have the same sets; the first that has one tells it. */
+static void parse_sets(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
+		       struct kp_vservice *v)
+{
+	const struct kp_nft_element *cluster = twin(elements, e, KP_SET_SERVICES);
+	const struct kp_nft_element *local = twin(elements, e, KP_SET_LOCAL_SERVICES);
+	int group = is_node_port(e) ? KP_NFT_NODEPORT_SETS : 0;
+
+	if (cluster && v->cluster.n == 0)
+		parse_slots(elements, cluster, KP_SET_ENDPOINTS + group, &v->cluster);
+	if (local && v->local.n == 0)
+		parse_slots(elements, local, KP_SET_LOCAL_ENDPOINTS + group, &v->local);
+}
+
+static uint32_t get_u32(const uint8_t *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+/* Puts the ids that stand in the affinity slots to the endpoints in the same slots. */
+static void parse_ids(const struct kp_nft_elements *elements, struct kp_vservice *v,
+		      struct kp_endpoint_set *set, uint32_t service)
+{
+	struct kp_nft_element key = {.family = v->family, .set = KP_SET_AFFINITY_SLOTS};
+
+	memcpy(key.key, &service, sizeof(service));
+	for (uint32_t slot = 0; slot < set->n; slot++) {
+		const struct kp_nft_element *e;
+
+		memcpy(key.key + sizeof(service), &slot, sizeof(slot));
+		e = kp_nft_elements_find(elements, &key);
+		set->slots[slot].id = e ? get_u32(e->data) & KP_NFT_AFFINITY_ENDPOINT : 0;
+		if (set->slots[slot].id > v->affinity.last_endpoint_id)
+			v->affinity.last_endpoint_id = set->slots[slot].id;
+	}
+}
+
+/* The first element whose key is not less. */
+static size_t lower_bound(const struct kp_nft_elements *elements, const struct kp_nft_element *key)
+{
+	size_t lo = 0, hi = elements->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (kp_nft_element_compare_keys(&elements->items[mid], key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static uint32_t find_timeout(const struct kp_nft_elements *elements, enum kp_family family,
+			     uint32_t service)
+{
+	struct kp_nft_element key = {.family = family, .set = KP_SET_AFFINITY_TIMEOUTS};
+	const struct kp_nft_element *e;
+	size_t at;
+
+	memcpy(key.key, &service, sizeof(service));
+	at = lower_bound(elements, &key);
+	e = &elements->items[at];
+	if (at == elements->n || e->set != key.set || e->family != key.family ||
+	    get_u32(e->key) != service)
+		return 0;
+	return get_u32(e->key + sizeof(service));
+}
+
+static void parse_affinity(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
+			   struct kp_vservice *v)
+{
+	const struct kp_nft_element *sticky = twin(elements, e, KP_SET_STICKY);
+	uint32_t service;
+
+	if (!sticky)
+		return;
+	service = get_u32(sticky->data) & KP_NFT_AFFINITY_SERVICE;
+	v->affinity.id = (service & ~KP_NFT_AFFINITY_MARK) >> 16;
+	v->affinity.timeout_s = find_timeout(elements, e->family, service);
+	parse_ids(elements, v, &v->cluster, service);
+	parse_ids(elements, v, &v->local, service | KP_NFT_AFFINITY_LOCAL);
+}
+
+static void parse_guard(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
+			struct kp_vservice *v, struct kp_frontend *f)
+{
+	struct kp_nft_element key = {.family = e->family, .set = KP_SET_ALLOWED};
+	unsigned int offset = kp_nft_last_field_offset(e->family, kp_nft_sets[KP_SET_ALLOWED].key);
+
+	f->guarded = !is_node_port(e) && twin(elements, e, KP_SET_GUARDED);
+	if (!f->guarded || v->n_sources > 0)
+		return;
+	memcpy(key.key, e->key, offset);
+	for (size_t i = lower_bound(elements, &key); i < elements->n; i++) {
+		const struct kp_nft_element *a = &elements->items[i];
+		struct kp_prefix source = {.family = e->family, .len = a->prefix_len};
+
+		if (a->set != key.set || a->family != key.family ||
+		    memcmp(a->key, key.key, offset) != 0)
+			break;
+		get_addr(a->key + offset, e->family, &source.addr);
+		kp_prefixes_add(&v->sources, &v->n_sources, &source);
+	}
 }
 
 static enum kp_frontend_type type_of(const struct kp_nft_elements *elements,
 				     const struct kp_nft_element *e, const char *suffix)
 {
-	if (e->set >= KP_SET_NODEPORTS)
+	if (is_node_port(e))
 		return KP_NODE_PORT;
 	if (strcmp(suffix, "load-balancer") == 0)
 		return KP_LOAD_BALANCER_IP;
@@ -110,32 +226,61 @@ static enum kp_frontend_type type_of(const struct kp_nft_elements *elements,
 	return KP_CLUSTER_IP;
 }
 
-static void parse_frontend(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
-			   struct kp_state *ret)
+/* A frontend that rejects does not tell its policy, and none is needed. */
+static enum kp_policy policy_of(const struct kp_nft_elements *elements,
+				const struct kp_nft_element *e, enum kp_frontend_type type)
 {
-	char owner[256], port[128];
+	if (type == KP_CLUSTER_IP)
+		return twin(elements, e, KP_SET_INTERNAL_LOCAL) ? KP_POLICY_INTERNAL_LOCAL
+								: KP_POLICY_INTERNAL;
+	return twin(elements, e, KP_SET_EXTERNAL_LOCAL) ? KP_POLICY_EXTERNAL_LOCAL
+							: KP_POLICY_EXTERNAL;
+}
+
+static void parse_frontend(const struct kp_nft_elements *elements,
+			   const struct kp_nft_element *e, struct kp_state *ret)
+{
+	char owner[320], port[128];
 	struct kp_vservice *v;
 	struct kp_frontend *f;
 	const uint8_t *at = e->key;
 	const char *suffix;
 	struct kp_addr addr = {0};
-	bool empty = e->set == KP_SET_NO_ENDPOINTS || e->set == KP_SET_NODEPORT_NO_ENDPOINTS;
 
-	if (!split_comment(e->comment, owner, port, &suffix))
+	if (!split_comment(e->comment, owner, sizeof(owner), port, sizeof(port), &suffix))
 		return;
-	if (e->set < KP_SET_NODEPORTS)
+	if (!is_node_port(e))
 		at = get_addr(at, e->family, &addr);
 	v = get_vservice(&kp_state_entry(ret, owner)->vs, e->family, *at, port);
 	f = kp_vservice_add_frontend(v);
 	f->addr = addr;
 	f->port = get_port(at + sizeof(uint32_t));
 	f->type = type_of(elements, e, suffix);
-	f->policy = f->type == KP_CLUSTER_IP ? KP_POLICY_INTERNAL : KP_POLICY_EXTERNAL;
-	if (!empty && v->cluster.n == 0)
-		parse_slots(elements, e, &v->cluster);
-	v->has_any = v->cluster.n > 0;
-	if (!empty && f->type != KP_CLUSTER_IP && !also_in(elements, e, KP_SET_EXTERNAL))
-		f->policy = KP_POLICY_INTERNAL;
+	f->policy = policy_of(elements, e, f->type);
+	parse_sets(elements, e, v);
+	parse_guard(elements, e, v, f);
+	parse_affinity(elements, e, v);
+	v->has_any |= v->cluster.n > 0 || v->local.n > 0 || e->set == KP_SET_NO_LOCAL_ENDPOINTS ||
+		      e->set == KP_SET_NODEPORT_NO_LOCAL_ENDPOINTS;
+}
+
+/* Each frontend has an element with its name in one or two of these sets; the first tells it. */
+static bool names_frontend(const struct kp_nft_elements *elements, const struct kp_nft_element *e)
+{
+	switch (e->set) {
+	case KP_SET_SERVICES:
+	case KP_SET_NODEPORTS:
+	case KP_SET_NO_ENDPOINTS:
+	case KP_SET_NODEPORT_NO_ENDPOINTS:
+		return true;
+	case KP_SET_LOCAL_SERVICES:
+	case KP_SET_LOCAL_NODEPORTS:
+	case KP_SET_NO_LOCAL_ENDPOINTS:
+	case KP_SET_NODEPORT_NO_LOCAL_ENDPOINTS:
+		return !twin(elements, e, KP_SET_SERVICES);
+	default:
+		return false;
+	}
 }
 
 /* Interval elements come in pairs of start and end, the first address outside; a start without an
@@ -174,18 +319,54 @@ static void parse_facts(const struct kp_nft_elements *elements, struct kp_facts 
 	}
 }
 
+struct kp_nft_clients {
+	struct kp_state *state;
+	struct kp_vservice *by_id[KP_N_FAMILIES][KP_MAX_AFFINITY_ID + 1];
+};
+
+struct kp_nft_clients *kp_nft_clients_new(struct kp_state *state)
+{
+	struct kp_nft_clients *clients = kp_xcalloc(1, sizeof(*clients));
+
+	clients->state = state;
+	for (struct kp_state_entry *entry = state->entries; entry; entry = entry->hh.next) {
+		for (size_t i = 0; i < entry->vs.n; i++) {
+			struct kp_vservice *v = &entry->vs.items[i];
+
+			clients->by_id[v->family][v->affinity.id] = v;
+			if (v->affinity.id > state->last_affinity_id[v->family])
+				state->last_affinity_id[v->family] = v->affinity.id;
+		}
+	}
+	return clients;
+}
+
+void kp_nft_clients_note(void *arg, const struct kp_nft_element *e)
+{
+	struct kp_nft_clients *clients = arg;
+	uint16_t service, endpoint;
+	struct kp_vservice *v;
+
+	if (!e)
+		return;
+	service = (get_u32(e->data) & ~KP_NFT_AFFINITY_MARK) >> 16;
+	endpoint = get_u32(e->data) & KP_NFT_AFFINITY_ENDPOINT;
+	if (service > KP_MAX_AFFINITY_ID)
+		return;
+	if (service > clients->state->last_affinity_id[e->family])
+		clients->state->last_affinity_id[e->family] = service;
+	v = clients->by_id[e->family][service];
+	if (v && v->affinity.id && endpoint > v->affinity.last_endpoint_id)
+		v->affinity.last_endpoint_id = endpoint;
+}
+
 void kp_nft_parse_state(const struct kp_nft_elements *elements, struct kp_state *ret)
 {
 	for (size_t i = 0; i < elements->n; i++) {
 		const struct kp_nft_element *e = &elements->items[i];
 
-		switch (e->set) {
-		case KP_SET_SERVICES:
-		case KP_SET_NODEPORTS:
-		case KP_SET_NO_ENDPOINTS:
-		case KP_SET_NODEPORT_NO_ENDPOINTS:
+		if (names_frontend(elements, e))
 			parse_frontend(elements, e, ret);
-		}
 	}
 	for (struct kp_state_entry *entry = ret->entries; entry; entry = entry->hh.next)
 		kp_vservices_sort(&entry->vs);

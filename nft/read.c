@@ -72,19 +72,18 @@ struct set_check {
 static bool set_is_right(enum kp_family family, const struct nftnl_set *set)
 {
 	const char *name = nftnl_set_get_str(set, NFTNL_SET_NAME);
-	uint32_t flags = nftnl_set_get_u32(set, NFTNL_SET_FLAGS);
 
 	for (int i = 0; i < KP_N_SETS; i++) {
 		const struct kp_nft_set_desc *desc = &kp_nft_sets[i];
 
 		if (strcmp(desc->name, name) != 0)
 			continue;
-		return flags == ((desc->is_map ? NFT_SET_MAP : 0U) |
-				 (desc->is_interval ? NFT_SET_INTERVAL : 0U)) &&
+		return nftnl_set_get_u32(set, NFTNL_SET_FLAGS) == kp_nft_set_flags(desc) &&
 		       nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE) ==
 			       kp_nft_key_type(family, desc->key) &&
-		       (!desc->is_map || nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) ==
-						 kp_nft_key_type(family, kp_nft_target));
+		       (!kp_nft_set_is_map(desc) ||
+			nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) ==
+				kp_nft_key_type(family, desc->data));
 	}
 	return false;
 }
@@ -227,7 +226,8 @@ int kp_nft_read_structure(struct mnl_socket *socket, enum kp_family family,
 struct element_reader {
 	enum kp_family family;
 	enum kp_nft_set_id set;
-	struct kp_nft_elements *out;
+	void (*fn)(void *arg, const struct kp_nft_element *e);
+	void *arg;
 };
 
 static void read_value(const struct nlattr *value, uint8_t *ret, size_t size)
@@ -262,26 +262,35 @@ static char *read_comment(const struct nlattr *userdata)
 
 static void read_element(const struct element_reader *reader, const struct nlattr *elem)
 {
-	struct kp_nft_element *e = kp_nft_elements_add(reader->out, reader->family, reader->set);
+	uint8_t key_end[KP_NFT_KEY_SIZE] = {0};
+	bool has_end = false;
+	struct kp_nft_element e = {.family = reader->family, .set = reader->set};
 	const struct nlattr *attr;
 
 	mnl_attr_for_each_nested(attr, elem)
 	{
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_KEY:
-			read_value(attr, e->key, sizeof(e->key));
+			read_value(attr, e.key, sizeof(e.key));
+			break;
+		case NFTA_SET_ELEM_KEY_END:
+			read_value(attr, key_end, sizeof(key_end));
+			has_end = true;
 			break;
 		case NFTA_SET_ELEM_DATA:
-			read_value(attr, e->data, sizeof(e->data));
+			read_value(attr, e.data, sizeof(e.data));
 			break;
 		case NFTA_SET_ELEM_FLAGS:
-			e->interval_end = ntohl(mnl_attr_get_u32(attr)) & NFT_SET_ELEM_INTERVAL_END;
+			e.interval_end = ntohl(mnl_attr_get_u32(attr)) & NFT_SET_ELEM_INTERVAL_END;
 			break;
 		case NFTA_SET_ELEM_USERDATA:
-			e->comment = read_comment(attr);
+			e.comment = read_comment(attr);
 			break;
 		}
 	}
+	if (has_end)
+		kp_nft_element_set_key_end(&e, key_end);
+	reader->fn(reader->arg, &e);
 }
 
 static int on_elements(const struct nlmsghdr *nlh, void *arg)
@@ -294,17 +303,11 @@ static int on_elements(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static void truncate_to(struct kp_nft_elements *elements, size_t n)
+int kp_nft_read_each(struct mnl_socket *socket, enum kp_family family, enum kp_nft_set_id set,
+		     void (*fn)(void *arg, const struct kp_nft_element *e), void *arg,
+		     struct kp_err *err)
 {
-	while (elements->n > n)
-		free(elements->items[--elements->n].comment);
-}
-
-int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum kp_nft_set_id set,
-			 struct kp_nft_elements *ret, struct kp_err *err)
-{
-	struct element_reader reader = {.family = family, .set = set, .out = ret};
-	size_t n_before = ret->n;
+	struct element_reader reader = {.family = family, .set = set, .fn = fn, .arg = arg};
 	char buf[512];
 	int r = -EINTR;
 
@@ -314,10 +317,35 @@ int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum 
 
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, KP_NFT_TABLE);
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, kp_nft_sets[set].name);
-		truncate_to(ret, n_before);
+		fn(arg, NULL);
 		r = ask(socket, nlh, on_elements, &reader);
 	}
 	if (r < 0 && r != -ENOENT)
 		return kp_err_errno(err, -r, "read set %s", kp_nft_sets[set].name);
 	return 0;
+}
+
+struct collector {
+	struct kp_nft_elements *out;
+	size_t n_before;
+};
+
+static void collect(void *arg, const struct kp_nft_element *e)
+{
+	struct collector *c = arg;
+
+	if (e) {
+		*kp_nft_elements_add(c->out, e->family, e->set) = *e;
+		return;
+	}
+	while (c->out->n > c->n_before)
+		free(c->out->items[--c->out->n].comment);
+}
+
+int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum kp_nft_set_id set,
+			 struct kp_nft_elements *ret, struct kp_err *err)
+{
+	struct collector collector = {.out = ret, .n_before = ret->n};
+
+	return kp_nft_read_each(socket, family, set, collect, &collector, err);
 }

@@ -26,6 +26,12 @@ int kp_nft_read_structure(struct mnl_socket *socket, enum kp_family family,
 			  struct kp_nft_found *ret, struct kp_err *err);
 void kp_nft_found_clear(struct kp_nft_found *found);
 
+/* Calls 'fn' for each element of one set, which takes over its comment.  A call with NULL comes
+ * first, and again when a change cut the reading off and it begins anew. */
+int kp_nft_read_each(struct mnl_socket *socket, enum kp_family family, enum kp_nft_set_id set,
+		     void (*fn)(void *arg, const struct kp_nft_element *e), void *arg,
+		     struct kp_err *err);
+
 /* Appends the elements of one set. */
 int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum kp_nft_set_id set,
 			 struct kp_nft_elements *ret, struct kp_err *err);

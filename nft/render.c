@@ -24,6 +24,12 @@ static uint8_t *put_port(uint8_t *at, uint16_t port)
 	return at + sizeof(uint32_t);
 }
 
+static uint8_t *put_u32(uint8_t *at, uint32_t value)
+{
+	memcpy(at, &value, sizeof(value));
+	return at + sizeof(value);
+}
+
 /* Makes the element of a frontend in a set of the services group, or in its twin for node ports.
  * '*ret_end' is where the frontend's part of the key ends. */
 static struct kp_nft_element *add_frontend(const struct renderer *r, enum kp_nft_set_id set,
@@ -61,44 +67,175 @@ static char *comment(const struct renderer *r, const struct kp_frontend *f)
 	return kp_xasprintf("%s:%s%s", r->owner, r->v->port_name, suffix[f->type]);
 }
 
+/* The slot table of one of a frontend's sets; 'local' is KP_NFT_LOCAL_SETS or 0. */
 static void render_slots(const struct renderer *r, const struct kp_frontend *f,
-			 const struct kp_endpoint_set *set)
+			 const struct kp_endpoint_set *set, int local)
 {
-	unsigned int code = kp_nft_slots_code(kp_nft_size_of(set->n));
 	struct kp_nft_element *e;
+	unsigned int code;
 	uint8_t *end;
 
-	e = add_frontend(r, KP_SET_SERVICES, f, NULL);
+	if (set->n == 0)
+		return;
+	code = kp_nft_slots_code(kp_nft_size_of(set->n));
+	e = add_frontend(r, KP_SET_SERVICES + local, f, NULL);
 	put_target(e, &set->slots[0]);
 	e->comment = comment(r, f);
 	if (set->n == 1)
 		return;
 	for (uint32_t slot = 0; slot < set->n; slot++) {
-		e = add_frontend(r, KP_SET_ENDPOINTS, f, &end);
-		memcpy(end, &slot, sizeof(slot));
+		e = add_frontend(r, KP_SET_ENDPOINTS + local, f, &end);
+		put_u32(end, slot);
 		put_target(e, &set->slots[slot]);
 	}
 	for (int bit = 0; bit < KP_NFT_SLOTS_BITS; bit++)
 		if (code & 1U << bit)
-			add_frontend(r, KP_SET_SLOTS_2 + bit, f, NULL);
+			add_frontend(r, KP_SET_SLOTS_2 + local + bit, f, NULL);
+}
+
+static uint32_t affinity_service(const struct kp_vservice *v)
+{
+	return KP_NFT_AFFINITY_MARK | (uint32_t)v->affinity.id << 16;
+}
+
+static void render_cluster_ip(const struct renderer *r, const struct kp_frontend *f)
+{
+	struct kp_nft_element *e =
+		kp_nft_elements_add(r->out, r->v->family, KP_SET_CLUSTER_IPS);
+
+	put_addr(e->key, r->v->family, &f->addr);
+}
+
+/* Who else may send to a guarded frontend is dropped, whether it has endpoints or not (FW-3). */
+static void render_guard(const struct renderer *r, const struct kp_frontend *f)
+{
+	add_frontend(r, KP_SET_GUARDED, f, NULL);
+	for (size_t i = 0; i < r->v->n_sources; i++) {
+		uint8_t *end;
+		struct kp_nft_element *e = add_frontend(r, KP_SET_ALLOWED, f, &end);
+
+		put_addr(end, r->v->family, &r->v->sources[i].addr);
+		e->prefix_len = r->v->sources[i].len;
+	}
+}
+
+/* What becomes of packets that find no endpoint in the set 'marker' names. */
+static void render_empty(const struct renderer *r, const struct kp_frontend *f,
+			 enum kp_nft_set_id marker)
+{
+	add_frontend(r, marker, f, NULL)->comment = comment(r, f);
 }
 
 static void render_frontend(const struct renderer *r, const struct kp_frontend *f)
 {
-	struct kp_nft_element *e;
+	const struct kp_vservice *v = r->v;
 
-	if (f->type == KP_CLUSTER_IP) {
-		e = kp_nft_elements_add(r->out, r->v->family, KP_SET_CLUSTER_IPS);
-		put_addr(e->key, r->v->family, &f->addr);
-	}
-	if (r->v->cluster.n == 0) {
-		e = add_frontend(r, KP_SET_NO_ENDPOINTS, f, NULL);
-		e->comment = comment(r, f);
+	if (f->type == KP_CLUSTER_IP)
+		render_cluster_ip(r, f);
+	if (f->guarded)
+		render_guard(r, f);
+	if (v->cluster.n == 0 && v->local.n == 0 && !v->has_any) {
+		render_empty(r, f, KP_SET_NO_ENDPOINTS);
 		return;
 	}
-	render_slots(r, f, &r->v->cluster);
+	if (f->policy == KP_POLICY_INTERNAL_LOCAL)
+		add_frontend(r, KP_SET_INTERNAL_LOCAL, f, NULL);
+	else
+		render_slots(r, f, &v->cluster, 0);
 	if (f->policy == KP_POLICY_EXTERNAL)
 		add_frontend(r, KP_SET_EXTERNAL, f, NULL);
+	if (f->policy == KP_POLICY_EXTERNAL_LOCAL)
+		add_frontend(r, KP_SET_EXTERNAL_LOCAL, f, NULL);
+	if (f->policy == KP_POLICY_INTERNAL_LOCAL || f->policy == KP_POLICY_EXTERNAL_LOCAL) {
+		if (v->local.n > 0)
+			render_slots(r, f, &v->local, KP_NFT_LOCAL_SETS);
+		else
+			render_empty(r, f, KP_SET_NO_LOCAL_ENDPOINTS);
+	}
+	if (v->affinity.timeout_s)
+		put_u32(add_frontend(r, KP_SET_STICKY, f, NULL)->data, affinity_service(v));
+}
+
+/* Makes an affinity element whose key starts with an id. */
+static struct kp_nft_element *add_affinity(const struct renderer *r, enum kp_nft_set_id set,
+					   uint32_t id, uint8_t **ret_end)
+{
+	struct kp_nft_element *e = kp_nft_elements_add(r->out, r->v->family, set);
+	uint8_t *end = put_u32(e->key, id);
+
+	if (ret_end)
+		*ret_end = end;
+	return e;
+}
+
+static void render_affinity_endpoint(const struct renderer *r, enum kp_nft_set_id set, uint32_t id,
+				     const struct kp_target *target)
+{
+	uint8_t *end;
+	struct kp_nft_element *e = add_affinity(r, set, id, &end);
+
+	*end = r->v->proto;
+	put_target(e, target);
+}
+
+/* The slot table of endpoint ids; 'local' is KP_NFT_AFFINITY_LOCAL or 0.  An endpoint without an id
+ * leaves its slot empty, and is never drawn. */
+static void render_affinity_slots(const struct renderer *r, const struct kp_endpoint_set *set,
+				  uint32_t local)
+{
+	uint32_t service = affinity_service(r->v) | local;
+	unsigned int code;
+	uint8_t *end;
+
+	if (set->n == 0)
+		return;
+	code = kp_nft_slots_code(kp_nft_size_of(set->n));
+	for (uint32_t slot = 0; slot < set->n; slot++) {
+		struct kp_nft_element *e;
+
+		if (!set->slots[slot].id)
+			continue;
+		e = add_affinity(r, KP_SET_AFFINITY_SLOTS, service, &end);
+		put_u32(end, slot);
+		put_u32(e->data, service | set->slots[slot].id);
+	}
+	for (int bit = 0; bit < KP_NFT_SLOTS_BITS; bit++)
+		if (code & 1U << bit)
+			add_affinity(r, KP_SET_AFFINITY_SLOTS_2 + bit, service, NULL);
+}
+
+/* A record of either kind, of the cluster or of the local set, will do when its endpoint is in
+ * 'set'. */
+static void render_affinity_endpoints(const struct renderer *r, const struct kp_endpoint_set *set,
+				      enum kp_nft_set_id map, bool both)
+{
+	uint32_t service = affinity_service(r->v);
+
+	for (uint32_t i = 0; i < set->n; i++) {
+		const struct kp_target *target = &set->slots[i];
+
+		if (!target->id)
+			continue;
+		render_affinity_endpoint(r, map, service | target->id, target);
+		if (both)
+			render_affinity_endpoint(r, map,
+						 service | KP_NFT_AFFINITY_LOCAL | target->id,
+						 target);
+	}
+}
+
+static void render_affinity(const struct renderer *r)
+{
+	const struct kp_vservice *v = r->v;
+	bool both = v->local.n > 0;
+	uint8_t *end;
+
+	add_affinity(r, KP_SET_AFFINITY_TIMEOUTS, affinity_service(v), &end);
+	put_u32(end, v->affinity.timeout_s);
+	render_affinity_slots(r, &v->cluster, 0);
+	render_affinity_slots(r, &v->local, KP_NFT_AFFINITY_LOCAL);
+	render_affinity_endpoints(r, &v->cluster, KP_SET_AFFINITY_ENDPOINTS, both);
+	render_affinity_endpoints(r, &v->local, KP_SET_AFFINITY_LOCAL_ENDPOINTS, both);
 }
 
 static void render_hairpins(const struct renderer *r, const struct kp_endpoint_set *set)
@@ -121,6 +258,9 @@ void kp_nft_render_vservices(const char *owner, const struct kp_vservices *vs,
 		for (size_t j = 0; j < r.v->n_frontends; j++)
 			render_frontend(&r, &r.v->frontends[j]);
 		render_hairpins(&r, &r.v->cluster);
+		render_hairpins(&r, &r.v->local);
+		if (r.v->affinity.timeout_s)
+			render_affinity(&r);
 	}
 }
 

@@ -16,18 +16,35 @@ enum {
 	PRIO_SRCNAT = 100
 };
 
-/* A frontend that has slots in some sets of either group. */
+/* What is drawn from: a slot table of endpoints, the sets that tell its size, and its first slot. */
 struct group {
-	const char *prefix;	  /* of chain names */
-	enum kp_nft_set_id first; /* KP_SET_SERVICES or KP_SET_NODEPORTS */
+	const char *prefix; /* of chain names */
+	enum kp_nft_set_id slots, sizes, first;
+	bool ids; /* the slots hold endpoint ids for the packet's priority */
 };
 
-static const struct group services = {"", KP_SET_SERVICES};
-static const struct group nodeports = {"nodeport-", KP_SET_NODEPORTS};
+#define GROUP(prefix_, set_)                                                                       \
+	{                                                                                          \
+		.prefix = prefix_, .slots = (set_) + KP_SET_ENDPOINTS,                             \
+		.sizes = (set_) + KP_SET_SLOTS_2, .first = set_,                                   \
+	}
+
+static const struct group services = GROUP("", KP_SET_SERVICES);
+static const struct group local_services = GROUP("local-", KP_SET_LOCAL_SERVICES);
+static const struct group nodeports = GROUP("nodeport-", KP_SET_NODEPORTS);
+static const struct group local_nodeports = GROUP("local-nodeport-", KP_SET_LOCAL_NODEPORTS);
+static const struct group affinity = {
+	.prefix = "affinity-",
+	.slots = KP_SET_AFFINITY_SLOTS,
+	.sizes = KP_SET_AFFINITY_SLOTS_2,
+	.first = KP_SET_AFFINITY_SLOTS,
+	.ids = true,
+};
 
 struct builder {
 	enum kp_family family;
 	const struct kp_settings *settings;
+	const struct kp_nft_features *features;
 	struct kp_nft_chains *out;
 };
 
@@ -63,6 +80,25 @@ static struct kp_nft_rule add_rule(struct builder *b)
 	return r;
 }
 
+static void add_base_chain(struct builder *b, const char *name, const char *type, uint32_t hook,
+			   int32_t priority)
+{
+	struct kp_nft_chain *chain = add_chain(b, "", name);
+
+	chain->type = type;
+	chain->hook = hook;
+	chain->priority = priority;
+}
+
+/* ct state != new accept: one rule is all that packets of established flows meet. */
+static void add_accept_established(struct builder *b)
+{
+	struct kp_nft_rule r = add_rule(b);
+
+	kp_expr_ct_state_not_new(&r);
+	kp_expr_verdict(&r, NF_ACCEPT, NULL);
+}
+
 /* goto CHAIN / jump CHAIN */
 static void add_verdict(struct builder *b, int verdict, const char *prefix, const char *chain)
 {
@@ -73,6 +109,18 @@ static void add_verdict(struct builder *b, int verdict, const char *prefix, cons
 	kp_expr_verdict(&r, verdict, name);
 }
 
+/* dnat ip to KEY map @SET, or: meta priority set KEY map @SET */
+static void add_draw(struct builder *b, const struct group *g, enum kp_nft_set_id map,
+		     uint32_t n_slots)
+{
+	struct kp_nft_rule r = add_rule(b);
+
+	if (g->ids)
+		kp_expr_priority_from(&r, map, n_slots);
+	else
+		kp_expr_dnat(&r, map, n_slots);
+}
+
 /* chain draw-N: dnat ip to FRONTEND . numgen random mod N map @endpoints
  *
  * There is one such rule for a size, because the kernel looks at all rules that use a map for each
@@ -80,12 +128,10 @@ static void add_verdict(struct builder *b, int verdict, const char *prefix, cons
 static void chain_draw(struct builder *b, const struct group *g, unsigned int size)
 {
 	char name[16];
-	struct kp_nft_rule r;
 
 	snprintf(name, sizeof(name), "draw-%u", 1U << size);
 	add_chain(b, g->prefix, name);
-	r = add_rule(b);
-	kp_expr_dnat(&r, g->first + KP_SET_ENDPOINTS, 1U << size);
+	add_draw(b, g, g->slots, 1U << size);
 }
 
 /* How often a slot is drawn before the lower half is taken: more than half of a table's slots are in
@@ -120,11 +166,8 @@ static void chain_pick(struct builder *b, const struct group *g, unsigned int si
 /* chain pick-1: dnat ip to FRONTEND map @services */
 static void chain_pick_first(struct builder *b, const struct group *g)
 {
-	struct kp_nft_rule r;
-
 	add_chain(b, g->prefix, "pick-1");
-	r = add_rule(b);
-	kp_expr_dnat(&r, g->first + KP_SET_SERVICES, 0);
+	add_draw(b, g, g->first, 1);
 }
 
 /* The chains that look a frontend up in the four slots sets, one after the other, and end in the
@@ -151,7 +194,7 @@ static void chains_size(struct builder *b, const struct group *g, const char *pa
 	add_chain(b, g->prefix, name);
 	/* FRONTEND @slots-N goto slots-1 */
 	r = add_rule(b);
-	kp_expr_field_in_set(&r, g->first + KP_SET_SLOTS_2 + bit);
+	kp_expr_key_in_set(&r, g->sizes + bit);
 	snprintf(name, sizeof(name), "%s%s", g->prefix, child[1]);
 	kp_expr_verdict(&r, NFT_GOTO, name);
 	add_verdict(b, NFT_GOTO, g->prefix, child[0]);
@@ -165,56 +208,234 @@ static void chains_of_group(struct builder *b, const struct group *g)
 		chain_pick(b, g, size);
 	}
 	chains_size(b, g, "", KP_NFT_SLOTS_BITS - 1, 0);
-	/* Everyone is masqueraded (DP-5). */
-	add_chain(b, g->prefix, "external");
-	add_verdict(b, NFT_JUMP, "", "mark-for-masquerade");
+}
+
+/* meta priority set ip saddr . meta priority map @affinity-clients
+ * update @affinity-clients { ip saddr . meta priority & SERVICE timeout T : meta priority }
+ * dnat ip to meta priority . meta l4proto map @ENDPOINTS
+ *
+ * The rule ends where the client has no record, or its endpoint is not among these (SA-2, SA-4). */
+static void add_return_to_endpoint(struct builder *b, enum kp_nft_set_id endpoints,
+				   uint32_t timeout_s)
+{
+	struct kp_nft_rule r = add_rule(b);
+
+	kp_expr_priority_from(&r, KP_SET_AFFINITY_CLIENTS, 0);
+	kp_expr_affinity_remember(&r, timeout_s);
+	kp_expr_dnat(&r, endpoints, 0);
+}
+
+/* meta priority set (meta priority & KEEP) | BITS */
+static void add_priority_change(struct builder *b, uint32_t keep, uint32_t bits)
+{
+	struct kp_nft_rule r = add_rule(b);
+
+	kp_expr_priority_change(&r, keep, bits);
+}
+
+/* chain affinity-T, affinity-local-T: the packet's priority holds the service.
+ *
+ * A client has one record for the cluster set and one for the local set; either will do when its
+ * endpoint can be used.  Otherwise its record of this set is replaced.  It is read back once more,
+ * so that two packets of one client at the same time agree. */
+static void chain_affinity(struct builder *b, const char *prefix, bool local, uint32_t timeout_s)
+{
+	enum kp_nft_set_id endpoints =
+		local ? KP_SET_AFFINITY_LOCAL_ENDPOINTS : KP_SET_AFFINITY_ENDPOINTS;
+	uint32_t own = local ? KP_NFT_AFFINITY_LOCAL : 0, other = KP_NFT_AFFINITY_LOCAL ^ own;
+	struct kp_nft_rule r;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%u", timeout_s);
+	add_chain(b, prefix, name);
+	add_priority_change(b, KP_NFT_AFFINITY_SERVICE, own);
+	add_return_to_endpoint(b, endpoints, timeout_s);
+	add_priority_change(b, KP_NFT_AFFINITY_SERVICE, other);
+	add_return_to_endpoint(b, endpoints, timeout_s);
+	add_priority_change(b, KP_NFT_AFFINITY_SERVICE, own);
+	/* delete @affinity-clients { ip saddr . meta priority & SERVICE : meta priority } */
+	r = add_rule(b);
+	kp_expr_affinity_forget(&r);
+	add_verdict(b, NFT_JUMP, affinity.prefix, "slots");
+	/* update @affinity-clients { ip saddr . meta priority & SERVICE timeout T : meta priority } */
+	r = add_rule(b);
+	kp_expr_affinity_remember(&r, timeout_s);
+	add_priority_change(b, KP_NFT_AFFINITY_SERVICE | KP_NFT_AFFINITY_LOCAL, 0);
+	add_return_to_endpoint(b, endpoints, timeout_s);
+}
+
+/* chain affinity, affinity-local: which timeout has the service? */
+static void chains_affinity(struct builder *b, const char *name, const char *prefix, bool local)
+{
+	for (size_t i = 0; i < b->features->n_timeouts; i++)
+		chain_affinity(b, prefix, local, b->features->timeouts_s[i]);
+	add_chain(b, "", name);
+	for (size_t i = 0; i < b->features->n_timeouts; i++) {
+		/* meta priority . numgen random mod 1 offset T @affinity-timeouts goto affinity-T */
+		struct kp_nft_rule r = add_rule(b);
+		char chain[64];
+
+		kp_expr_affinity_timeout(&r, b->features->timeouts_s[i]);
+		snprintf(chain, sizeof(chain), "%s%u", prefix, b->features->timeouts_s[i]);
+		kp_expr_verdict(&r, NFT_GOTO, chain);
+	}
+}
+
+/* chain balance: a client with affinity first returns to its endpoint.  What comes back from there
+ * met a commit, and is balanced as any other. */
+static void chain_balance(struct builder *b, const struct group *g, enum kp_nft_set_id sticky,
+			  const char *affinity_chain)
+{
+	add_chain(b, g->prefix, "balance");
+	if (b->features->n_timeouts > 0) {
+		/* meta priority set FRONTEND map @sticky-services jump affinity */
+		struct kp_nft_rule r = add_rule(b);
+
+		kp_expr_priority_from(&r, sticky, 0);
+		kp_expr_verdict(&r, NFT_JUMP, affinity_chain);
+	}
 	add_verdict(b, NFT_GOTO, g->prefix, "slots");
 }
 
-/* chain cluster: clients of a cluster IP are masqueraded unless they are pods (DP-1). */
+/* Appends the match of a pod's packet, or of any other's; false when pods cannot be told (LD-1). */
+static bool match_pod(struct builder *b, struct kp_nft_rule *r, bool negate)
+{
+	const struct kp_settings *s = b->settings;
+
+	switch (s->detect) {
+	case KP_DETECT_RANGE:
+		if (s->has_pod_range[b->family])
+			kp_expr_saddr_in(r, &s->pod_range[b->family], negate);
+		return s->has_pod_range[b->family];
+	case KP_DETECT_INTERFACE:
+	case KP_DETECT_INTERFACE_PREFIX:
+		kp_expr_iifname(r, s->pod_interface, s->detect == KP_DETECT_INTERFACE_PREFIX,
+				negate);
+		return true;
+	}
+	return false;
+}
+
+static bool knows_pods(const struct builder *b)
+{
+	return b->settings->detect != KP_DETECT_RANGE || b->settings->has_pod_range[b->family];
+}
+
+/* chain external: everyone is masqueraded (DP-5). */
+static void chain_external(struct builder *b, const struct group *g)
+{
+	add_chain(b, g->prefix, "external");
+	add_verdict(b, NFT_JUMP, "", "mark-for-masquerade");
+	add_verdict(b, NFT_GOTO, g->prefix, "balance");
+}
+
+/* chain external-local: pods and the node itself reach all endpoints, others the local ones (DP-6,
+ * DP-7, DP-10). */
+static void chain_external_local(struct builder *b, const struct group *g,
+				 const struct group *local)
+{
+	char balance[64];
+	struct kp_nft_rule r;
+
+	snprintf(balance, sizeof(balance), "%sbalance", g->prefix);
+	add_chain(b, g->prefix, "external-local");
+	if (knows_pods(b)) {
+		/* ip saddr PODS goto balance */
+		r = add_rule(b);
+		match_pod(b, &r, false);
+		kp_expr_verdict(&r, NFT_GOTO, balance);
+	}
+	/* fib saddr type local jump mark-for-masquerade */
+	r = add_rule(b);
+	kp_expr_saddr_is_local(&r);
+	kp_expr_verdict(&r, NFT_JUMP, "mark-for-masquerade");
+	/* fib saddr type local goto balance */
+	r = add_rule(b);
+	kp_expr_saddr_is_local(&r);
+	kp_expr_verdict(&r, NFT_GOTO, balance);
+	add_verdict(b, NFT_GOTO, local->prefix, "balance");
+}
+
+/* chain cluster: clients of a cluster IP are masqueraded unless they are pods (DP-1, DP-2). */
 static void chain_cluster(struct builder *b)
 {
+	struct kp_nft_rule r;
+
 	add_chain(b, "", "cluster");
 	if (b->settings->masquerade_all) {
 		add_verdict(b, NFT_JUMP, "", "mark-for-masquerade");
-	} else if (b->settings->has_pod_range[b->family]) {
+	} else if (knows_pods(b)) {
 		/* ip saddr != PODS jump mark-for-masquerade */
-		struct kp_nft_rule r = add_rule(b);
-
-		kp_expr_saddr_not_in(&r, &b->settings->pod_range[b->family]);
+		r = add_rule(b);
+		match_pod(b, &r, true);
 		kp_expr_verdict(&r, NFT_JUMP, "mark-for-masquerade");
 	}
-	add_verdict(b, NFT_GOTO, "", "slots");
+	if (b->features->local) {
+		/* FRONTEND @internal-local-services goto local-balance */
+		r = add_rule(b);
+		kp_expr_key_in_set(&r, KP_SET_INTERNAL_LOCAL);
+		kp_expr_verdict(&r, NFT_GOTO, "local-balance");
+	}
+	add_verdict(b, NFT_GOTO, "", "balance");
 }
 
 /* Appends the match of a node port: an address of the node, within the ranges, not loopback (NP-1,
  * NP-2). */
 static void match_nodeport(struct kp_nft_rule *r, enum kp_nft_set_id set)
 {
-	kp_expr_field_in_set(r, KP_SET_NODEPORT_IPS);
+	kp_expr_key_in_set(r, KP_SET_NODEPORT_IPS);
 	kp_expr_daddr_is_local(r);
 	kp_expr_daddr_not_loopback(r);
-	kp_expr_field_in_set(r, set);
+	kp_expr_key_in_set(r, set);
+}
+
+/* KEY @SET goto CHAIN */
+static void add_key_verdict(struct builder *b, enum kp_nft_set_id set, int verdict,
+			    const char *chain)
+{
+	struct kp_nft_rule r = add_rule(b);
+
+	kp_expr_key_in_set(&r, set);
+	kp_expr_verdict(&r, verdict, chain);
+}
+
+/* NODE-PORT-ADDRESS NODEPORT @SET goto CHAIN */
+static void add_nodeport_verdict(struct builder *b, enum kp_nft_set_id set, int verdict,
+				 const char *chain)
+{
+	struct kp_nft_rule r = add_rule(b);
+
+	match_nodeport(&r, set);
+	kp_expr_verdict(&r, verdict, chain);
 }
 
 /* chain dispatch: which frontend is it (FE-1)? */
 static void chain_dispatch(struct builder *b)
 {
+	add_chain(b, "", "dispatch");
+	add_key_verdict(b, KP_SET_CLUSTER_IPS, NFT_GOTO, "cluster");
+	add_key_verdict(b, KP_SET_EXTERNAL, NFT_GOTO, "external");
+	if (b->features->local)
+		add_key_verdict(b, KP_SET_EXTERNAL_LOCAL, NFT_GOTO, "external-local");
+	add_nodeport_verdict(b, KP_SET_NODEPORT_EXTERNAL, NFT_GOTO, "nodeport-external");
+	if (b->features->local)
+		add_nodeport_verdict(b, KP_SET_NODEPORT_EXTERNAL_LOCAL, NFT_GOTO,
+				     "nodeport-external-local");
+}
+
+/* chain firewall-prerouting, firewall-output: before translation, sources that a load balancer
+ * address does not admit are dropped (FW-2, FW-3). */
+static void chain_firewall(struct builder *b, const char *name, uint32_t hook)
+{
 	struct kp_nft_rule r;
 
-	add_chain(b, "", "dispatch");
-	/* ip daddr @cluster-ips goto cluster */
+	add_base_chain(b, name, "filter", hook, PRIO_DSTNAT - 10);
+	add_accept_established(b);
+	/* FRONTEND @guarded FRONTEND . ip saddr != @allowed drop */
 	r = add_rule(b);
-	kp_expr_field_in_set(&r, KP_SET_CLUSTER_IPS);
-	kp_expr_verdict(&r, NFT_GOTO, "cluster");
-	/* FRONTEND @external-services goto external */
-	r = add_rule(b);
-	kp_expr_field_in_set(&r, KP_SET_EXTERNAL);
-	kp_expr_verdict(&r, NFT_GOTO, "external");
-	/* NODEPORT @external-nodeports goto nodeport-external */
-	r = add_rule(b);
-	match_nodeport(&r, KP_SET_NODEPORT_EXTERNAL);
-	kp_expr_verdict(&r, NFT_GOTO, "nodeport-external");
+	kp_expr_key_in_set(&r, KP_SET_GUARDED);
+	kp_expr_key_not_in_set(&r, KP_SET_ALLOWED);
+	kp_expr_verdict(&r, NF_DROP, NULL);
 }
 
 /* chain reject-all: a reset for TCP, because an IPv6 ICMP error reaches a connecting socket only
@@ -242,25 +463,21 @@ static void chain_mark(struct builder *b)
 	kp_expr_mark_set_bit(&r, b->settings->masquerade_mark);
 }
 
-static void add_base_chain(struct builder *b, const char *name, const char *type, uint32_t hook,
-			   int32_t priority)
-{
-	struct kp_nft_chain *chain = add_chain(b, "", name);
-
-	chain->type = type;
-	chain->hook = hook;
-	chain->priority = priority;
-}
-
 static void chain_postrouting(struct builder *b)
 {
 	struct kp_nft_rule r;
 
 	add_base_chain(b, "nat-postrouting", "nat", NF_INET_POST_ROUTING, PRIO_SRCNAT);
+	if (b->features->n_timeouts > 0) {
+		/* meta priority & AFFINITY == AFFINITY meta priority set none */
+		r = add_rule(b);
+		kp_expr_priority_has(&r, KP_NFT_AFFINITY_MARK);
+		kp_expr_priority_reset(&r);
+	}
 	/* ct status dnat ip saddr . ip daddr @hairpins masquerade fully-random (HP-1) */
 	r = add_rule(b);
 	kp_expr_ct_status_dnat(&r);
-	kp_expr_field_in_set(&r, KP_SET_HAIRPINS);
+	kp_expr_key_in_set(&r, KP_SET_HAIRPINS);
 	kp_expr_masquerade(&r);
 	/* meta mark & MARK == 0 return (MQ-2) */
 	r = add_rule(b);
@@ -274,16 +491,6 @@ static void chain_postrouting(struct builder *b)
 	kp_expr_masquerade(&r);
 }
 
-/* ct state new FRONTEND @no-endpoints goto reject-all (DP-4) */
-static void add_no_endpoints_check(struct builder *b)
-{
-	struct kp_nft_rule r = add_rule(b);
-
-	kp_expr_ct_state_new(&r);
-	kp_expr_field_in_set(&r, KP_SET_NO_ENDPOINTS);
-	kp_expr_verdict(&r, NFT_GOTO, "reject-all");
-}
-
 /* What was translated has another destination by now, and passes (trap: priority 0 is after
  * translation). */
 static void add_accept_translated(struct builder *b)
@@ -294,38 +501,33 @@ static void add_accept_translated(struct builder *b)
 	kp_expr_verdict(&r, NF_ACCEPT, NULL);
 }
 
-static void chain_filter_input(struct builder *b)
+/* The first packets of flows that were not translated: frontends without endpoints (DP-3, DP-4,
+ * DP-7, DP-8, RJ-6). */
+static void chain_filter(struct builder *b, const char *name, uint32_t hook)
 {
-	struct kp_nft_rule r;
-
-	add_base_chain(b, "filter-input", "filter", NF_INET_LOCAL_IN, PRIO_FILTER);
+	add_base_chain(b, name, "filter", hook, PRIO_FILTER);
+	add_accept_established(b);
 	add_accept_translated(b);
-	add_no_endpoints_check(b);
-	/* ct state new NODEPORT @nodeport-no-endpoints goto reject-all (DP-8, RJ-5) */
-	r = add_rule(b);
-	kp_expr_ct_state_new(&r);
-	match_nodeport(&r, KP_SET_NODEPORT_NO_ENDPOINTS);
-	kp_expr_verdict(&r, NFT_GOTO, "reject-all");
+	add_key_verdict(b, KP_SET_NO_ENDPOINTS, NFT_GOTO, "reject-all");
+	if (b->features->local)
+		add_key_verdict(b, KP_SET_NO_LOCAL_ENDPOINTS, NF_DROP, NULL);
 }
 
-/* Forwarded and local packets to cluster IPs that were not translated (RJ-2, RJ-3). */
+/* Node ports end here, also those of local clients, through loopback (RJ-5). */
+static void chain_filter_input(struct builder *b)
+{
+	chain_filter(b, "filter-input", NF_INET_LOCAL_IN);
+	add_nodeport_verdict(b, KP_SET_NODEPORT_NO_ENDPOINTS, NFT_GOTO, "reject-all");
+	if (b->features->local)
+		add_nodeport_verdict(b, KP_SET_NODEPORT_NO_LOCAL_ENDPOINTS, NF_DROP, NULL);
+}
+
+/* Forwarded and local packets: unknown ports of cluster IPs, unused addresses (RJ-2, RJ-3). */
 static void chain_filter_outgoing(struct builder *b, const char *name, uint32_t hook)
 {
-	struct kp_nft_rule r;
-
-	add_base_chain(b, name, "filter", hook, PRIO_FILTER);
-	add_accept_translated(b);
-	add_no_endpoints_check(b);
-	/* ct state new ip daddr @cluster-ips goto reject-all */
-	r = add_rule(b);
-	kp_expr_ct_state_new(&r);
-	kp_expr_field_in_set(&r, KP_SET_CLUSTER_IPS);
-	kp_expr_verdict(&r, NFT_GOTO, "reject-all");
-	/* ct state new ip daddr @service-cidrs drop */
-	r = add_rule(b);
-	kp_expr_ct_state_new(&r);
-	kp_expr_field_in_set(&r, KP_SET_SERVICE_CIDRS);
-	kp_expr_verdict(&r, NF_DROP, NULL);
+	chain_filter(b, name, hook);
+	add_key_verdict(b, KP_SET_CLUSTER_IPS, NFT_GOTO, "reject-all");
+	add_key_verdict(b, KP_SET_SERVICE_CIDRS, NF_DROP, NULL);
 }
 
 static void chain_nat(struct builder *b, const char *name, uint32_t hook)
@@ -334,17 +536,44 @@ static void chain_nat(struct builder *b, const char *name, uint32_t hook)
 	add_verdict(b, NFT_GOTO, "", "dispatch");
 }
 
-void kp_nft_chains_build(enum kp_family family, const struct kp_settings *settings,
-			 struct kp_nft_chains *ret)
+static void chains_local(struct builder *b)
 {
-	struct builder b = {.family = family, .settings = settings, .out = ret};
+	chains_of_group(b, &local_services);
+	chains_of_group(b, &local_nodeports);
+	chain_balance(b, &local_services, KP_SET_STICKY, "affinity-local");
+	chain_balance(b, &local_nodeports, KP_SET_NODEPORT_STICKY, "affinity-local");
+	chain_external_local(b, &services, &local_services);
+	chain_external_local(b, &nodeports, &local_nodeports);
+}
+
+void kp_nft_chains_build(enum kp_family family, const struct kp_settings *settings,
+			 const struct kp_nft_features *features, struct kp_nft_chains *ret)
+{
+	struct builder b = {
+		.family = family, .settings = settings, .features = features, .out = ret};
 
 	chain_mark(&b);
 	chain_reject(&b);
 	chains_of_group(&b, &services);
 	chains_of_group(&b, &nodeports);
+	if (features->n_timeouts > 0) {
+		chains_of_group(&b, &affinity);
+		chains_affinity(&b, "affinity", "affinity-", false);
+		if (features->local)
+			chains_affinity(&b, "affinity-local", "affinity-local-", true);
+	}
+	chain_balance(&b, &services, KP_SET_STICKY, "affinity");
+	chain_balance(&b, &nodeports, KP_SET_NODEPORT_STICKY, "affinity");
+	chain_external(&b, &services);
+	chain_external(&b, &nodeports);
+	if (features->local)
+		chains_local(&b);
 	chain_cluster(&b);
 	chain_dispatch(&b);
+	if (features->guards) {
+		chain_firewall(&b, "firewall-prerouting", NF_INET_PRE_ROUTING);
+		chain_firewall(&b, "firewall-output", NF_INET_LOCAL_OUT);
+	}
 	chain_nat(&b, "nat-prerouting", NF_INET_PRE_ROUTING);
 	chain_nat(&b, "nat-output", NF_INET_LOCAL_OUT);
 	chain_postrouting(&b);

@@ -22,10 +22,24 @@ struct kp_nft_chains {
 	struct kp_nft_chain *items;
 };
 
+/* Features that cost something even when no Service uses them, so that their chains are there only
+ * when one does. */
+struct kp_nft_features {
+	bool guards; /* source ranges: two more hooks */
+	bool local;  /* traffic policy Local */
+	size_t n_timeouts;
+	uint32_t *timeouts_s; /* of session affinity: the different ones, sorted */
+};
+
+void kp_nft_features_clear(struct kp_nft_features *features);
+
+/* Adds what a virtual service needs; true when that was new. */
+bool kp_nft_features_add(struct kp_nft_features *features, const struct kp_vservice *v);
+
 /* Builds the chains of a family's table.  Rules jump to chains in any order: all chains have to
  * be there before the first rule. */
 void kp_nft_chains_build(enum kp_family family, const struct kp_settings *settings,
-			 struct kp_nft_chains *ret);
+			 const struct kp_nft_features *features, struct kp_nft_chains *ret);
 
 void kp_nft_chains_clear(struct kp_nft_chains *chains);
 

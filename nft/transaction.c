@@ -166,6 +166,28 @@ void kp_nft_delete_table(struct kp_nft_transaction *t, enum kp_family family)
 	table(t, family, NFT_MSG_DELTABLE, 0);
 }
 
+/* Tells the sizes of a concatenation's fields, not padded. */
+static void set_concat_desc(struct nftnl_set *set, enum kp_family family,
+			    const struct kp_nft_set_desc *desc)
+{
+	uint8_t sizes[KP_NFT_MAX_FIELDS];
+	size_t n = 0;
+
+	for (; n < KP_NFT_MAX_FIELDS && desc->key[n]; n++) {
+		switch (desc->key[n]) {
+		case KP_FIELD_L4PROTO:
+			sizes[n] = sizeof(uint8_t);
+			break;
+		case KP_FIELD_DPORT:
+			sizes[n] = sizeof(uint16_t);
+			break;
+		default:
+			sizes[n] = kp_nft_field_size(family, desc->key[n]);
+		}
+	}
+	nftnl_set_set_data(set, NFTNL_SET_DESC_CONCAT, sizes, n);
+}
+
 void kp_nft_add_set(struct kp_nft_transaction *t, enum kp_family family, enum kp_nft_set_id id)
 {
 	const struct kp_nft_set_desc *desc = &kp_nft_sets[id];
@@ -178,15 +200,17 @@ void kp_nft_add_set(struct kp_nft_transaction *t, enum kp_family family, enum kp
 	nftnl_set_set_str(set, NFTNL_SET_TABLE, KP_NFT_TABLE);
 	nftnl_set_set_str(set, NFTNL_SET_NAME, desc->name);
 	nftnl_set_set_u32(set, NFTNL_SET_ID, id + 1);
-	nftnl_set_set_u32(set, NFTNL_SET_FLAGS,
-			  (desc->is_map ? NFT_SET_MAP : 0) |
-				  (desc->is_interval ? NFT_SET_INTERVAL : 0));
+	nftnl_set_set_u32(set, NFTNL_SET_FLAGS, kp_nft_set_flags(desc));
 	nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, kp_nft_key_type(family, desc->key));
-	nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, kp_nft_key_size(family, desc));
-	if (desc->is_map) {
-		nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, kp_nft_key_type(family, kp_nft_target));
-		nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, kp_nft_data_size(family));
+	nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, kp_nft_fields_size(family, desc->key));
+	if (kp_nft_set_is_map(desc)) {
+		nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, kp_nft_key_type(family, desc->data));
+		nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, kp_nft_fields_size(family, desc->data));
 	}
+	if (desc->is_dynamic)
+		nftnl_set_set_u32(set, NFTNL_SET_DESC_SIZE, KP_NFT_AFFINITY_MAX_CLIENTS);
+	if (kp_nft_set_is_concat_interval(desc))
+		set_concat_desc(set, family, desc);
 	nftnl_set_set_data(set, NFTNL_SET_USERDATA, userdata, len);
 	nftnl_set_nlmsg_build_payload(nlh, set);
 	nftnl_set_free(set);
@@ -307,17 +331,23 @@ static void put_comment(struct nlmsghdr *nlh, const char *comment)
 static void element(struct kp_nft_transaction *t, uint16_t type, const struct kp_nft_element *e)
 {
 	const struct kp_nft_set_desc *set = &kp_nft_sets[e->set];
+	unsigned int key_size = kp_nft_fields_size(e->family, set->key);
+	uint8_t key_end[KP_NFT_KEY_SIZE];
 	struct nlattr *nest;
 
 	open_list(t, type, e);
 	nest = mnl_attr_nest_start(t->message, NFTA_LIST_ELEM);
 	if (e->interval_end)
 		mnl_attr_put_u32(t->message, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
-	put_value(t->message, NFTA_SET_ELEM_KEY, e->key, kp_nft_key_size(e->family, set));
+	put_value(t->message, NFTA_SET_ELEM_KEY, e->key, key_size);
+	if (kp_nft_set_is_concat_interval(set)) {
+		kp_nft_element_key_end(e, key_end);
+		put_value(t->message, NFTA_SET_ELEM_KEY_END, key_end, key_size);
+	}
 	if (type == NFT_MSG_NEWSETELEM) {
-		if (set->is_map)
+		if (kp_nft_set_is_map(set))
 			put_value(t->message, NFTA_SET_ELEM_DATA, e->data,
-				  kp_nft_data_size(e->family));
+				  kp_nft_fields_size(e->family, set->data));
 		if (e->comment)
 			put_comment(t->message, e->comment);
 	}

@@ -11,7 +11,8 @@ enum {
 	TYPE_IPADDR = 7,
 	TYPE_IP6ADDR = 8,
 	TYPE_INET_PROTOCOL = 12,
-	TYPE_INET_SERVICE = 13
+	TYPE_INET_SERVICE = 13,
+	TYPE_CLASSID = 23
 };
 
 /* nft's expression and protocol numbers in "typeof" user data. */
@@ -27,7 +28,11 @@ enum {
 	PROTO_IP6 = 13
 };
 enum {
+	BASE_NETWORK_HEADER = 2
+};
+enum {
 	BYTEORDER_INVALID = 0,
+	BYTEORDER_HOST_ENDIAN = 1,
 	BYTEORDER_BIG_ENDIAN = 2
 };
 
@@ -55,7 +60,14 @@ uint32_t kp_nft_key_type(enum kp_family family, const uint8_t *fields)
 			type |= TYPE_INET_SERVICE;
 			break;
 		case KP_FIELD_SLOT:
+		case KP_FIELD_SECONDS:
 			type |= TYPE_INTEGER;
+			break;
+		case KP_FIELD_PRIORITY:
+			type |= TYPE_CLASSID;
+			break;
+		case KP_FIELD_CLIENT:
+			type |= family == KP_IPV4 ? TYPE_IPADDR : TYPE_INTEGER;
 			break;
 		default:
 			type |= family == KP_IPV4 ? TYPE_IPADDR : TYPE_IP6ADDR;
@@ -105,6 +117,21 @@ static void put_payload(struct writer *w, uint32_t protocol, uint32_t field)
 	end(w, data);
 }
 
+/* @nh,96,96: bytes of the network header, counted in bits. */
+static void put_raw_client(struct writer *w)
+{
+	size_t data;
+
+	put_u32(w, 0, EXPR_PAYLOAD);
+	data = begin(w, 1);
+	put_u32(w, 0, 0);
+	put_u32(w, 1, 0);
+	put_u32(w, 2, BASE_NETWORK_HEADER);
+	put_u32(w, 3, 96);
+	put_u32(w, 4, 96);
+	end(w, data);
+}
+
 /* The number of an address field in nft's description of the IP header. */
 static uint32_t addr_field(enum kp_family family, enum kp_nft_field field)
 {
@@ -113,21 +140,38 @@ static uint32_t addr_field(enum kp_family family, enum kp_nft_field field)
 	return field == KP_FIELD_SADDR ? 8 : 9;
 }
 
+static void put_meta(struct writer *w, uint32_t key)
+{
+	size_t data;
+
+	put_u32(w, 0, EXPR_META);
+	data = begin(w, 1);
+	put_u32(w, 0, key);
+	end(w, data);
+}
+
 static void put_field(struct writer *w, enum kp_family family, enum kp_nft_field field)
 {
 	size_t data;
 
 	switch (field) {
 	case KP_FIELD_L4PROTO:
-		put_u32(w, 0, EXPR_META);
-		data = begin(w, 1);
-		put_u32(w, 0, NFT_META_L4PROTO);
-		end(w, data);
+		put_meta(w, NFT_META_L4PROTO);
+		break;
+	case KP_FIELD_PRIORITY:
+		put_meta(w, NFT_META_PRIORITY);
+		break;
+	case KP_FIELD_CLIENT:
+		if (family == KP_IPV6)
+			put_raw_client(w);
+		else
+			put_field(w, family, KP_FIELD_SADDR);
 		break;
 	case KP_FIELD_DPORT:
 		put_payload(w, PROTO_TH, 2);
 		break;
 	case KP_FIELD_SLOT:
+	case KP_FIELD_SECONDS:
 		put_u32(w, 0, EXPR_NUMGEN);
 		data = begin(w, 1);
 		put_u32(w, 0, NFT_NG_RANDOM);
@@ -160,17 +204,32 @@ static void put_typeof(struct writer *w, uint8_t tag, enum kp_family family, con
 	end(w, type);
 }
 
+static uint32_t byteorder(const uint8_t *fields)
+{
+	if (fields[1])
+		return BYTEORDER_INVALID;
+	return fields[0] == KP_FIELD_PRIORITY ? BYTEORDER_HOST_ENDIAN : BYTEORDER_BIG_ENDIAN;
+}
+
+uint32_t kp_nft_set_flags(const struct kp_nft_set_desc *set)
+{
+	return (kp_nft_set_is_map(set) ? NFT_SET_MAP : 0U) |
+	       (set->is_interval ? NFT_SET_INTERVAL : 0U) |
+	       (kp_nft_set_is_concat_interval(set) ? NFT_SET_CONCAT : 0U) |
+	       (set->is_dynamic ? NFT_SET_EVAL | NFT_SET_TIMEOUT : 0U);
+}
+
 size_t kp_nft_set_userdata(enum kp_family family, const struct kp_nft_set_desc *set, uint8_t *buf,
 			   size_t size)
 {
 	struct writer w = {.buf = buf, .size = size};
 
-	put_u32(&w, SET_KEYBYTEORDER, set->key[1] ? BYTEORDER_INVALID : BYTEORDER_BIG_ENDIAN);
-	if (set->is_map)
-		put_u32(&w, SET_DATABYTEORDER, BYTEORDER_INVALID);
+	put_u32(&w, SET_KEYBYTEORDER, byteorder(set->key));
+	if (kp_nft_set_is_map(set))
+		put_u32(&w, SET_DATABYTEORDER, byteorder(set->data));
 	put_typeof(&w, SET_KEY_TYPEOF, family, set->key);
-	if (set->is_map) {
-		put_typeof(&w, SET_DATA_TYPEOF, family, kp_nft_target);
+	if (kp_nft_set_is_map(set)) {
+		put_typeof(&w, SET_DATA_TYPEOF, family, set->data);
 		put_u32(&w, SET_DATA_INTERVAL, 0);
 	}
 	return w.len;

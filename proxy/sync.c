@@ -36,6 +36,13 @@ static void report_conflict(const char *loser, const char *winner, const struct 
 			     kp_proto_name(v->proto), winner);
 }
 
+static void report_no_affinity(const char *owner)
+{
+	kp_log_error("sync", "too many Services or endpoints with session affinity",
+		     "service=%s consequence=%s", owner,
+		     kp_log_quote("balanced without affinity"));
+}
+
 struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_backend_ops *ops,
 			    struct kp_backend *backend)
 {
@@ -47,6 +54,7 @@ struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_ba
 	sync->full = true;
 	sync->planner.claims = kp_claims_new();
 	sync->planner.conflict = report_conflict;
+	sync->planner.no_affinity = report_no_affinity;
 	return sync;
 }
 

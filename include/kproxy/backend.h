@@ -7,10 +7,19 @@
 
 #include "kproxy/plan.h"
 
-/* Settings that do not change while the process runs; they shape the rules. */
+/* How packets of pods are told from others. */
+enum kp_detect {
+	KP_DETECT_RANGE,            /* the source is in pod_range (LD-2) */
+	KP_DETECT_INTERFACE,        /* they come in by the interface pod_interface (LD-4) */
+	KP_DETECT_INTERFACE_PREFIX, /* ... or by one whose name starts like that */
+};
+
+/* What shapes the rules. */
 struct kp_settings {
-	bool has_pod_range[KP_N_FAMILIES];
-	struct kp_prefix pod_range[KP_N_FAMILIES]; /* sources in here are pods (LD-1, LD-3) */
+	enum kp_detect detect;
+	bool has_pod_range[KP_N_FAMILIES]; /* without, pods of this family are unknown (LD-1) */
+	struct kp_prefix pod_range[KP_N_FAMILIES];
+	char pod_interface[16];
 	bool masquerade_all;
 	uint32_t masquerade_mark; /* one bit, host byte order (MQ-1) */
 };

@@ -21,7 +21,12 @@
 struct kp_target {
 	struct kp_addr addr;
 	uint16_t port;
+	/* With session affinity: names one life of this endpoint in its virtual service, so that an
+	 * endpoint that returns is another one (SA-4).  1 to KP_MAX_ENDPOINT_ID, 0 = none. */
+	uint16_t id;
 };
+
+#define KP_MAX_ENDPOINT_ID 0x7fff
 
 struct kp_endpoint_set {
 	uint32_t n;
@@ -53,7 +58,17 @@ struct kp_frontend {
 	uint16_t port;
 	uint8_t type;   /* enum kp_frontend_type */
 	uint8_t policy; /* enum kp_policy */
+	bool guarded;   /* only the sources of its virtual service get in (FW-1, FW-3) */
 };
+
+/* Session affinity (SA-1): a client stays with its endpoint. */
+struct kp_affinity {
+	uint32_t timeout_s;        /* since the client's last new flow (SA-3); 0 = no affinity */
+	uint16_t id;               /* of the virtual service in its family, 1 to KP_MAX_AFFINITY_ID */
+	uint16_t last_endpoint_id; /* the one given last, where the search for a free one begins */
+};
+
+#define KP_MAX_AFFINITY_ID 0x3fff
 
 struct kp_vservice {
 	char *port_name; /* may be empty */
@@ -64,6 +79,9 @@ struct kp_vservice {
 	struct kp_frontend *frontends;
 	struct kp_endpoint_set cluster; /* EP-2; empty when no frontend uses it */
 	struct kp_endpoint_set local;   /* EP-3; empty when no frontend uses it */
+	struct kp_affinity affinity;
+	size_t n_sources; /* for guarded frontends: sorted, none covers another */
+	struct kp_prefix *sources;
 };
 
 /* All virtual services of one owner, sorted by family, protocol and port name. */
@@ -123,6 +141,8 @@ struct kp_state_entry {
 struct kp_state {
 	struct kp_state_entry *entries; /* uthash by owner */
 	struct kp_facts facts;
+	/* The highest affinity id that records in the kernel name, 0 = none. */
+	uint16_t last_affinity_id[KP_N_FAMILIES];
 };
 
 void kp_state_clear(struct kp_state *state);

@@ -82,8 +82,55 @@ static void set_endpoints(struct kp_vservice *v, struct kp_endpoint_choice *choi
 	v->has_any = choice->any;
 }
 
+static bool contains(const struct kp_prefix *items, size_t n, enum kp_family family,
+		     const struct kp_addr *addr)
+{
+	for (size_t i = 0; i < n; i++)
+		if (kp_prefix_contains(&items[i], family, addr))
+			return true;
+	return false;
+}
+
+static bool has_frontend_type(const struct kp_vservice *v, enum kp_frontend_type type)
+{
+	for (size_t i = 0; i < v->n_frontends; i++)
+		if (v->frontends[i].type == type)
+			return true;
+	return false;
+}
+
+/* The sources that load balancer addresses admit; none of this family means no guard (SV-6, FW-5).
+ * Where the node itself is admitted, its packets may carry the load balancer's address (FW-4). */
+static void set_sources(struct kp_vservice *v, const struct kp_service *service,
+			const struct kp_node *node)
+{
+	const struct kp_prefix_list *ranges = &service->source_ranges;
+	uint8_t bits = kp_family_addr_size(v->family) * 8;
+
+	if (!has_frontend_type(v, KP_LOAD_BALANCER_IP))
+		return;
+	for (size_t i = 0; i < ranges->n; i++)
+		if (ranges->items[i].family == v->family)
+			kp_prefixes_add(&v->sources, &v->n_sources, &ranges->items[i]);
+	if (v->n_sources == 0)
+		return;
+	if (node && contains(v->sources, v->n_sources, v->family, &node->ip[v->family])) {
+		for (size_t i = 0; i < service->vips.n; i++) {
+			struct kp_prefix vip = {.addr = service->vips.items[i].addr,
+						.family = v->family,
+						.len = bits};
+
+			if (service->vips.items[i].family == v->family)
+				kp_prefixes_add(&v->sources, &v->n_sources, &vip);
+		}
+	}
+	kp_prefixes_normalize(v->sources, &v->n_sources);
+	for (size_t i = 0; i < v->n_frontends; i++)
+		v->frontends[i].guarded = v->frontends[i].type == KP_LOAD_BALANCER_IP;
+}
+
 static void build_family(const struct kp_store_service *ss, enum kp_family family,
-			 const char *zone, struct kp_vservices *ret)
+			 const struct kp_node *node, struct kp_vservices *ret)
 {
 	const struct kp_service *service = ss->service;
 
@@ -96,18 +143,20 @@ static void build_family(const struct kp_store_service *ss, enum kp_family famil
 		v->proto = port->proto;
 		v->port_name = kp_xstrdup(port->name);
 		add_frontends(v, service, port);
-		kp_endpoints_choose(ss, port, family, zone, &choice);
+		set_sources(v, service, node);
+		kp_endpoints_choose(ss, port, family, node ? node->zone : "", &choice);
 		set_endpoints(v, &choice);
+		v->affinity.timeout_s = service->sticky_timeout_s;
 	}
 }
 
-void kp_desired_build(const struct kp_store_service *service, const char *zone,
+void kp_desired_build(const struct kp_store_service *service, const struct kp_node *node,
 		      struct kp_vservices *ret)
 {
 	if (!service->service)
 		return;
 	for (int family = 0; family < KP_N_FAMILIES; family++)
 		if (!kp_addr_is_zero(&service->service->cluster_ip[family]))
-			build_family(service, family, zone, ret);
+			build_family(service, family, node, ret);
 	kp_vservices_sort(ret);
 }

@@ -10,9 +10,9 @@
  * list when the Service is not there.  Slots are in the order of addresses: kp_slots_keep() puts
  * them where they are installed.
  *
- * 'zone' is our own node's zone, "" when it has none (EP-7).  '*ret' is empty on entry and owned
- * by the caller. */
-void kp_desired_build(const struct kp_store_service *service, const char *zone,
+ * Affinity and endpoint ids are left 0: kp_affinity_assign() gives them.  'node' is our own, NULL when
+ * it is not known.  '*ret' is empty on entry and owned by the caller. */
+void kp_desired_build(const struct kp_store_service *service, const struct kp_node *node,
 		      struct kp_vservices *ret);
 
 #endif

@@ -17,7 +17,7 @@ struct pass {
 	struct kp_planner *planner;
 	const struct kp_state *have;
 	struct kp_plan *plan;
-	const char *zone;
+	const struct kp_node *node;
 	struct names names;
 };
 
@@ -54,7 +54,7 @@ static int64_t build_wanted(const struct pass *pass, const char *owner, struct k
 
 	if (!kp_store_get(pass->planner->store, owner, &service))
 		return 0;
-	kp_desired_build(&service, pass->zone, ret);
+	kp_desired_build(&service, pass->node, ret);
 	return service.service ? service.service->created_s : 0;
 }
 
@@ -87,6 +87,13 @@ static void add_affected(struct pass *pass)
 	free(all.items);
 }
 
+static void assign_affinity(struct kp_planner *planner, struct kp_change *change)
+{
+	if (kp_affinity_assign(&planner->affinity_ids, &change->want, change->have) < 0 &&
+	    planner->no_affinity)
+		planner->no_affinity(change->owner);
+}
+
 /* Keeps the changes that change something; a full plan keeps all, because the backend compares
  * it with the kernel. */
 static void settle(struct pass *pass)
@@ -99,6 +106,7 @@ static void settle(struct pass *pass)
 
 		kp_claims_filter(pass->planner->claims, change->owner, &change->want);
 		kp_slots_keep(&change->want, change->have);
+		assign_affinity(pass->planner, change);
 		if (!plan->full && kp_vservices_equal(&change->want, change->have))
 			kp_vservices_clear(&change->want);
 		else
@@ -139,16 +147,17 @@ void kp_planner_build(struct kp_planner *planner, const struct kp_state *have, b
 		      const struct kp_prefix *node_ports, size_t n_node_ports,
 		      struct kp_plan *ret)
 {
-	const struct kp_node *node = kp_store_node(planner->store);
 	struct pass pass = {.planner = planner,
 			    .have = have,
 			    .plan = ret,
-			    .zone = node ? node->zone : ""};
+			    .node = kp_store_node(planner->store)};
 
 	ret->full = full;
 	ret->have_facts = &have->facts;
-	if (full)
+	if (full) {
+		kp_affinity_ids_reset(&planner->affinity_ids, have);
 		mark_all(planner, have);
+	}
 	kp_tracker_each(planner->tracker, collect_name, &pass.names);
 	for (size_t i = 0; i < pass.names.n; i++)
 		add_wanted(&pass, pass.names.items[i], true);

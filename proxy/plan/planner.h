@@ -7,6 +7,7 @@
 
 #include "kproxy/plan.h"
 #include "model/store.h"
+#include "plan/affinity.h"
 #include "plan/claims.h"
 #include "track/tracker.h"
 
@@ -14,9 +15,12 @@ struct kp_planner {
 	const struct kp_store *store;
 	struct kp_tracker *tracker;
 	struct kp_claims *claims;
+	struct kp_affinity_ids affinity_ids;
 	/* Reports frontends that two Services ask for; may be NULL. */
 	void (*conflict)(const char *loser, const char *winner, const struct kp_vservice *v,
 			 const struct kp_frontend *f);
+	/* Reports an owner for whom no ids were left (plan/affinity.h); may be NULL. */
+	void (*no_affinity)(const char *owner);
 };
 
 /* Plans the change from 'have' to what the store asks for, for the owners that the tracker has

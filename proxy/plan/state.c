@@ -12,6 +12,7 @@ void kp_vservice_clear(struct kp_vservice *v)
 	free(v->frontends);
 	free(v->cluster.slots);
 	free(v->local.slots);
+	free(v->sources);
 	memset(v, 0, sizeof(*v));
 }
 
@@ -89,8 +90,30 @@ static bool sets_equal(const struct kp_endpoint_set *a, const struct kp_endpoint
 	if (a->n != b->n)
 		return false;
 	for (uint32_t i = 0; i < a->n; i++)
-		if (a->slots[i].port != b->slots[i].port ||
+		if (a->slots[i].port != b->slots[i].port || a->slots[i].id != b->slots[i].id ||
 		    !kp_addr_equal(&a->slots[i].addr, &b->slots[i].addr))
+			return false;
+	return true;
+}
+
+static int compare_prefixes(const void *va, const void *vb)
+{
+	const struct kp_prefix *a = va, *b = vb;
+	int r;
+
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	r = memcmp(&a->addr, &b->addr, sizeof(a->addr));
+	return r ? r : (int)a->len - (int)b->len;
+}
+
+static bool prefixes_equal(const struct kp_prefix *a, size_t n_a, const struct kp_prefix *b,
+			   size_t n_b)
+{
+	if (n_a != n_b)
+		return false;
+	for (size_t i = 0; i < n_a; i++)
+		if (compare_prefixes(&a[i], &b[i]) != 0)
 			return false;
 	return true;
 }
@@ -99,11 +122,14 @@ static bool vservice_equal(const struct kp_vservice *a, const struct kp_vservice
 {
 	if (compare_identity(a, b) != 0 || a->has_any != b->has_any ||
 	    a->n_frontends != b->n_frontends || !sets_equal(&a->cluster, &b->cluster) ||
-	    !sets_equal(&a->local, &b->local))
+	    !sets_equal(&a->local, &b->local) || a->affinity.timeout_s != b->affinity.timeout_s ||
+	    a->affinity.id != b->affinity.id ||
+	    !prefixes_equal(a->sources, a->n_sources, b->sources, b->n_sources))
 		return false;
 	for (size_t i = 0; i < a->n_frontends; i++)
 		if (compare_frontends(&a->frontends[i], &b->frontends[i]) != 0 ||
-		    a->frontends[i].policy != b->frontends[i].policy)
+		    a->frontends[i].policy != b->frontends[i].policy ||
+		    a->frontends[i].guarded != b->frontends[i].guarded)
 			return false;
 	return true;
 }
@@ -140,17 +166,6 @@ void kp_prefixes_add(struct kp_prefix **items, size_t *n, const struct kp_prefix
 	(*items)[(*n)++] = *prefix;
 }
 
-static int compare_prefixes(const void *va, const void *vb)
-{
-	const struct kp_prefix *a = va, *b = vb;
-	int r;
-
-	if (a->family != b->family)
-		return a->family < b->family ? -1 : 1;
-	r = memcmp(&a->addr, &b->addr, sizeof(a->addr));
-	return r ? r : (int)a->len - (int)b->len;
-}
-
 void kp_prefixes_normalize(struct kp_prefix *items, size_t *n)
 {
 	size_t kept = 0;
@@ -164,17 +179,6 @@ void kp_prefixes_normalize(struct kp_prefix *items, size_t *n)
 		    !kp_prefix_contains(&items[kept - 1], items[i].family, &items[i].addr))
 			items[kept++] = items[i];
 	*n = kept;
-}
-
-static bool prefixes_equal(const struct kp_prefix *a, size_t n_a, const struct kp_prefix *b,
-			   size_t n_b)
-{
-	if (n_a != n_b)
-		return false;
-	for (size_t i = 0; i < n_a; i++)
-		if (compare_prefixes(&a[i], &b[i]) != 0)
-			return false;
-	return true;
 }
 
 bool kp_facts_equal(const struct kp_facts *a, const struct kp_facts *b)
