@@ -664,14 +664,16 @@ static void test_decode_slice_ports(void **state)
 			  "{'name':'b','port':0},{'name':'c','port':53,'protocol':'UDP'},"
 			  "{'name':'d','port':1,'protocol':'X'}]"));
 
-	assert_int_equal(s->n_ports, 2);
+	assert_int_equal(s->n_ports, 3);
 	assert_string_equal(s->ports[0].name, "");
 	assert_int_equal(s->ports[0].proto, IPPROTO_TCP);
-	assert_int_equal(s->ports[1].proto, IPPROTO_UDP);
-	assert_int_equal(s->ports[1].port, 53);
+	assert_string_equal(s->ports[1].name, "");
+	assert_int_equal(s->ports[1].port, 81);
+	assert_int_equal(s->ports[2].proto, IPPROTO_UDP);
+	assert_int_equal(s->ports[2].port, 53);
 	assert_string_equal(
 		f->warnings,
-		"ports[1].name: missing, port ignored|ports[2].port: missing or 0, port ignored|"
+		"ports[2].port: missing or 0, port ignored|"
 		"ports[3].port: missing or 0, port ignored|"
 		"ports[5].protocol: 'X' is not a protocol that we know, port ignored|");
 	assert_bad(f, SLICE4(",'ports':[{'name':'','port':65536}]"),
