@@ -20,20 +20,34 @@ struct kp_sync {
 	uv_timer_t timer;       /* retry, and the next turn of the loop (0 ms) */
 };
 
+/* What has to change, in the words of the manifests. */
+static const char *field_name(enum kp_frontend_type type)
+{
+	switch (type) {
+	case KP_NODE_PORT:
+		return "nodePort";
+	case KP_EXTERNAL_IP:
+		return "externalIPs";
+	case KP_LOAD_BALANCER_IP:
+		return "loadBalancer.ingress";
+	default:
+		return "clusterIP";
+	}
+}
+
 static void report_conflict(const char *loser, const char *winner, const struct kp_vservice *v,
 			    const struct kp_frontend *f)
 {
-	char addr[KP_ADDR_TEXT_SIZE];
+	char text[KP_ADDR_TEXT_SIZE];
 
 	if (f->type == KP_NODE_PORT)
-		kp_log_error("sync", "node port ignored, another Service has it",
-			     "service=%s port=%u protocol=%s owner=%s", loser, f->port,
-			     kp_proto_name(v->proto), winner);
+		snprintf(text, sizeof(text), "%u", f->port);
 	else
-		kp_log_error("sync", "frontend ignored, another Service has it",
-			     "service=%s frontend=%s protocol=%s owner=%s", loser,
-			     kp_addr_port_text(v->family, &f->addr, f->port, addr),
-			     kp_proto_name(v->proto), winner);
+		kp_addr_port_text(v->family, &f->addr, f->port, text);
+	kp_log_error("sync", "frontend not served, another Service has it; change one of them",
+		     "service=%s portName=%s field=%s frontend=%s protocol=%s owner=%s", loser,
+		     kp_log_quote(v->port_name), field_name(f->type), text,
+		     kp_proto_name(v->proto), winner);
 }
 
 struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_backend_ops *ops,

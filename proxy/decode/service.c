@@ -227,6 +227,18 @@ static int compare_ref_names(const void *a, const void *b)
 	return strcmp(x->port->name, y->port->name);
 }
 
+/* Ports without a node port are all different. */
+static int compare_ref_node_ports(const void *a, const void *b)
+{
+	const struct port_ref *x = a, *y = b;
+
+	if (x->port->proto != y->port->proto)
+		return x->port->proto - y->port->proto;
+	if (x->port->node_port != y->port->node_port)
+		return x->port->node_port - y->port->node_port;
+	return x->port->node_port ? 0 : x->index < y->index ? -1 : 1;
+}
+
 /* Sorts, because a Service may have tens of thousands of ports. */
 static int refuse_duplicates(const struct kp_decoder *d, const struct kp_field *ports,
 			     struct port_ref *refs, size_t n,
@@ -263,7 +275,9 @@ static int decode_ports(const struct kp_decoder *d, const struct kp_field *spec,
 			refs[service->n_ports++] = (struct port_ref){.port = port, .index = i};
 	}
 	if (refuse_duplicates(d, ports, refs, service->n_ports, compare_ref_names,
-			      "name and protocol") < 0)
+			      "name and protocol") < 0 ||
+	    refuse_duplicates(d, ports, refs, service->n_ports, compare_ref_node_ports,
+			      "nodePort and protocol") < 0)
 		return -EINVAL;
 	return refuse_duplicates(d, ports, refs, service->n_ports, compare_ref_numbers,
 				 "port and protocol");

@@ -432,8 +432,14 @@ static void test_decode_duplicate_ports_are_refused(void **state)
 		   "spec.ports[2]: same name and protocol as ports[0]");
 	assert_bad(f, SERVICE(",'ports':[{'name':'a','port':80},{'name':'b','port':80}]", ""),
 		   "spec.ports[1]: same port and protocol as ports[0]");
-	decode_service(f, SERVICE(",'ports':[{'name':'a','port':80},"
-				  "{'name':'a','port':80,'protocol':'UDP'}]",
+	assert_bad(f,
+		   SERVICE(",'ports':[{'name':'a','port':80,'nodePort':30080},"
+			   "{'name':'b','port':81,'nodePort':30080}]",
+			   ""),
+		   "spec.ports[1]: same nodePort and protocol as ports[0]");
+	decode_service(f, SERVICE(",'ports':[{'name':'a','port':80,'nodePort':30080},"
+				  "{'name':'a','port':80,'nodePort':30080,'protocol':'UDP'},"
+				  "{'name':'b','port':81},{'name':'c','port':82}]",
 				  ""));
 }
 
