@@ -236,6 +236,11 @@ int kp_sync_now(struct kp_sync *sync)
 	return 0;
 }
 
+size_t kp_sync_n_conflicts(const struct kp_sync *sync)
+{
+	return kp_claims_n_losses(sync->planner.claims);
+}
+
 int kp_sync_print_plan(struct kp_sync *sync, FILE *out, struct kp_err *err)
 {
 	struct kp_plan plan = {0};

@@ -117,7 +117,7 @@ static int parse_cluster_ip(const struct kp_decoder *d, const struct kp_field *f
 	if (kp_field_string(field, &text, d->err) < 0)
 		return -EINVAL;
 	if (kp_field_parse_addr(text, ret_family, ret) < 0)
-		return kp_field_fail(field, d->err, "'%.64s' is not an IP address", text);
+		return kp_field_fail(field, d->err, "'%.64s' is not a plain IP address", text);
 	if (kp_field_addr_is_special(*ret_family, ret))
 		return kp_field_fail(field, d->err, "'%.64s' cannot be a cluster IP", text);
 	return 0;
@@ -291,7 +291,7 @@ static void add_addr(const struct kp_decoder *d, const struct kp_field *field, c
 	struct kp_addr addr;
 
 	if (kp_field_parse_addr(text, &family, &addr) < 0)
-		kp_decode_warn(d, field, "'%.64s' is not an IP address, ignored", text);
+		kp_decode_warn(d, field, "'%.64s' is not a plain IP address, ignored", text);
 	else if (kp_field_addr_is_special(family, &addr))
 		kp_decode_warn(d, field, "'%.64s' cannot belong to a Service, ignored", text);
 	else

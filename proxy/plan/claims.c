@@ -301,6 +301,15 @@ void kp_claims_filter(struct kp_claims *claims, const char *name, struct kp_vser
 		forget_losses(owner);
 }
 
+size_t kp_claims_n_losses(const struct kp_claims *claims)
+{
+	size_t n = 0;
+
+	for (const struct owner *owner = claims->owners; owner; owner = owner->hh.next)
+		n += HASH_COUNT(owner->losses);
+	return n;
+}
+
 void kp_claims_free(struct kp_claims *claims)
 {
 	struct owner *owner, *tmp;

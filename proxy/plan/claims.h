@@ -35,4 +35,7 @@ void kp_claims_update(struct kp_claims *claims, const char *owner, int64_t creat
 void kp_claims_filter(struct kp_claims *claims, const char *owner, struct kp_vservices *vs,
 		      const struct kp_claims_events *events);
 
+/* Frontends that owners had to do without when they were last filtered. */
+size_t kp_claims_n_losses(const struct kp_claims *claims);
+
 #endif

@@ -127,6 +127,7 @@ def test_golden(ran):
     expect(path("plan.txt"), result("plan"))
     expect(path("ruleset.nft"), elements)
     expect(path("log.txt"), loud_lines(result("log")))
+    assert result("status") == ("1\n" if "level=error" in result("log") else "0\n")
     expect(path("rules.diff"), "".join(diff))
     # A second run finds everything in place.
     assert result("again") == ""
