@@ -2,6 +2,7 @@
 #
 #   make              builds build/kproxy
 #   make check        unit tests, and as root the tests with packets in network namespaces
+#   make check UPDATE=1                 rewrites the golden files, to be reviewed as a diff
 #   make SAN=address,undefined check    the same with sanitizers, in a build directory of its own
 #   make check-valgrind                 unit tests, random changes and the daemon under valgrind
 #   make fuzz FUZZ_SECONDS=60           feeds random bytes to what parses manifests (needs clang)
