@@ -2,7 +2,10 @@
 #
 #   make              builds build/kproxy
 #   make check        unit tests, and as root the tests with packets in network namespaces
+#   make check UPDATE=1                 rewrites the golden files, to be reviewed as a diff
 #   make SAN=address,undefined check    the same with sanitizers, in a build directory of its own
+#   make check-valgrind                 unit tests, random changes and the daemon under valgrind
+#   make fuzz FUZZ_SECONDS=60           feeds random bytes to what parses manifests (needs clang)
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
 
 PREFIX ?= /usr/local
@@ -33,6 +36,7 @@ KP_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBS))
 
 SOURCES := $(filter-out proxy/main.c,$(wildcard proxy/*.c proxy/*/*.c nft/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+TEST_HELPERS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
 all: $(if $(wildcard proxy/main.c),$(BUILD)/kproxy)
@@ -46,7 +50,7 @@ $(BUILD)/obj/%.o: %.c
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS) $(KP_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(OBJECTS)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_HELPERS) $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(KP_LIBS) \
@@ -58,6 +62,26 @@ unit-tests: $(UNIT_TESTS)
 
 check: all unit-tests
 	$(Q)tests/run $(BUILD)
+
+check-valgrind: all unit-tests
+	$(Q)tests/valgrind $(BUILD)
+
+# Each target keeps what it has learned in its corpus directory.
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SOURCES := tests/fuzz/sink.c $(filter proxy/decode/% proxy/manifests/% proxy/model/% proxy/util/% \
+	proxy/track/%,$(SOURCES))
+
+build/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES)
+	@mkdir -p $(@D)/corpus-$*
+	$(Q)clang -g -O1 $(KP_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover \
+		-o $@ $^ $(KP_LIBS)
+
+fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
+	$(Q)for t in $(FUZZ_TARGETS); do \
+		build/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 \
+			-print_final_stats=1 build/fuzz/corpus-$$t tests/golden || exit 1; \
+	done
 
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
@@ -73,4 +97,4 @@ help:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests check format install clean help
+.PHONY: all unit-tests check check-valgrind fuzz format install clean help

@@ -36,11 +36,13 @@ static void backend_close(struct kp_backend *be)
 	free(be);
 }
 
-/* Asks for something small, so that a missing privilege or kernel feature shows at once. */
+/* Asks for something small, so that a missing privilege or kernel feature shows at once.  'socket'
+ * is NULL when there could be none: the kernel lacks netfilter's netlink as a whole. */
 static int probe(struct mnl_socket *socket, struct kp_err *err)
 {
 	uint32_t generation;
-	int r = kp_nft_read_generation(socket, &generation, err);
+	int r = socket ? kp_nft_read_generation(socket, &generation, err)
+		       : kp_err_errno(err, errno, "open a netfilter netlink socket");
 
 	if (r == -EPERM)
 		return kp_err_set(err, EPERM,
@@ -73,12 +75,13 @@ static int backend_open(const struct kp_settings *settings, struct kp_backend **
 	be->settings = *settings;
 	be->shared = kp_nft_shared_new();
 	be->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!be->socket || mnl_socket_bind(be->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-		r = kp_err_errno(err, errno, "open a netfilter netlink socket");
+	if (be->socket && mnl_socket_bind(be->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+		r = kp_err_errno(err, errno, "bind a netfilter netlink socket");
 		backend_close(be);
 		return r;
 	}
-	set_socket_options(be->socket);
+	if (be->socket)
+		set_socket_options(be->socket);
 	r = probe(be->socket, err);
 	if (r < 0) {
 		backend_close(be);

@@ -63,7 +63,9 @@ int kp_nft_element_compare_keys(const struct kp_nft_element *a, const struct kp_
 	r = memcmp(a->key, b->key, sizeof(a->key));
 	if (r == 0)
 		r = (int)a->prefix_len - (int)b->prefix_len;
-	return r ? r : (int)a->interval_end - (int)b->interval_end;
+	/* Where two prefixes touch, the first ends before the second starts: the kernel takes a start
+	 * within an open interval for an overlap. */
+	return r ? r : (int)b->interval_end - (int)a->interval_end;
 }
 
 bool kp_nft_element_equal_content(const struct kp_nft_element *a, const struct kp_nft_element *b)

@@ -163,7 +163,7 @@ static int on_table(const struct nlmsghdr *nlh, void *arg)
 static int dump(struct mnl_socket *socket, uint16_t type, uint16_t table_attr, uint16_t flags,
 		enum kp_family family, mnl_cb_t each, void *arg)
 {
-	char buf[512];
+	char buf[512] = {0}; /* libmnl leaves the padding of attributes as it is */
 	struct nlmsghdr *nlh = request(buf, type, kp_nft_family(family), flags);
 	int r;
 
@@ -308,7 +308,7 @@ int kp_nft_read_each(struct mnl_socket *socket, enum kp_family family, enum kp_n
 		     struct kp_err *err)
 {
 	struct element_reader reader = {.family = family, .set = set, .fn = fn, .arg = arg};
-	char buf[512];
+	char buf[512] = {0};
 	int r = -EINTR;
 
 	for (int i = 0; i < MAX_TRIES && r == -EINTR; i++) {

@@ -49,10 +49,9 @@ struct kp_nft_transaction {
 static void *room(struct kp_nft_transaction *t)
 {
 	if (!t->last || t->last->len + MAX_MESSAGE_LEN > CHUNK_SIZE) {
-		struct chunk *chunk = kp_xmalloc(sizeof(*chunk));
+		/* Zeroed: the libraries leave the padding of attributes as it is. */
+		struct chunk *chunk = kp_xcalloc(1, sizeof(*chunk));
 
-		chunk->next = NULL;
-		chunk->len = 0;
 		if (t->last)
 			t->last->next = chunk;
 		else

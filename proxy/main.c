@@ -92,9 +92,11 @@ static int run_once(struct app *app, struct kp_err *err)
 	r = kp_sync_now(app->sync);
 	if (r < 0)
 		return kp_err_set(err, -r, "the sync failed");
+	n_errors += kp_sync_n_conflicts(app->sync);
 	if (n_errors > 0)
-		return kp_err_set(err, EINVAL, "%zu objects or files were refused, see above",
-				  n_errors);
+		return kp_err_set(err, EINVAL,
+				  "synced, but not all objects are served; the errors above tell "
+				  "which");
 	return 0;
 }
 

@@ -20,20 +20,34 @@ struct kp_sync {
 	uv_timer_t timer;       /* retry, and the next turn of the loop (0 ms) */
 };
 
+/* What has to change, in the words of the manifests. */
+static const char *field_name(enum kp_frontend_type type)
+{
+	switch (type) {
+	case KP_NODE_PORT:
+		return "nodePort";
+	case KP_EXTERNAL_IP:
+		return "externalIPs";
+	case KP_LOAD_BALANCER_IP:
+		return "loadBalancer.ingress";
+	default:
+		return "clusterIP";
+	}
+}
+
 static void report_conflict(const char *loser, const char *winner, const struct kp_vservice *v,
 			    const struct kp_frontend *f)
 {
-	char addr[KP_ADDR_TEXT_SIZE];
+	char text[KP_ADDR_TEXT_SIZE];
 
 	if (f->type == KP_NODE_PORT)
-		kp_log_error("sync", "node port ignored, another Service has it",
-			     "service=%s port=%u protocol=%s owner=%s", loser, f->port,
-			     kp_proto_name(v->proto), winner);
+		snprintf(text, sizeof(text), "%u", f->port);
 	else
-		kp_log_error("sync", "frontend ignored, another Service has it",
-			     "service=%s frontend=%s protocol=%s owner=%s", loser,
-			     kp_addr_port_text(v->family, &f->addr, f->port, addr),
-			     kp_proto_name(v->proto), winner);
+		kp_addr_port_text(v->family, &f->addr, f->port, text);
+	kp_log_error("sync", "frontend not served, another Service has it; change one of them",
+		     "service=%s portName=%s field=%s frontend=%s protocol=%s owner=%s", loser,
+		     kp_log_quote(v->port_name), field_name(f->type), text,
+		     kp_proto_name(v->proto), winner);
 }
 
 static void report_no_affinity(const char *owner)
@@ -228,6 +242,11 @@ int kp_sync_now(struct kp_sync *sync)
 	       sync->ops->name, first, n_marked, stats.n_ops, stats.n_bytes,
 	       (uv_hrtime() - start_ns) / 1000, stats.kernel_us);
 	return 0;
+}
+
+size_t kp_sync_n_conflicts(const struct kp_sync *sync)
+{
+	return kp_claims_n_losses(sync->planner.claims);
 }
 
 int kp_sync_print_plan(struct kp_sync *sync, FILE *out, struct kp_err *err)

@@ -33,6 +33,9 @@ int kp_sync_now(struct kp_sync *sync);
 /* Prints what a full sync would change. */
 int kp_sync_print_plan(struct kp_sync *sync, FILE *out, struct kp_err *err);
 
+/* Frontends that are not served, because another Service has them. */
+size_t kp_sync_n_conflicts(const struct kp_sync *sync);
+
 /* The kernel is in step with the objects. */
 bool kp_sync_is_done(const struct kp_sync *sync);
 

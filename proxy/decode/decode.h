@@ -26,7 +26,7 @@ enum kp_decode_result {
 			    * has a kind of ours and a name, else id->name is NULL */
 };
 
-/* Receives remarks that do not spoil the object: "spec.externalIPs[2]: 'x' is not an IP address,
+/* Receives remarks that do not spoil the object: "spec.externalIPs[2]: 'x' is not a plain IP address,
  * ignored". */
 typedef void kp_decode_warn_fn(void *arg, const char *text);
 

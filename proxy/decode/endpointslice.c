@@ -77,22 +77,21 @@ static int decode_address_type(const struct kp_decoder *d, const struct kp_field
 	return kp_field_fail(field, d->err, "'%.64s' is not IPv4, IPv6 or FQDN", *ret_text);
 }
 
-/* Sets ret->proto to 0 when the port is to be left out (ES-3). */
+/* Sets ret->proto to 0 when the port is to be left out (ES-3).  No name is the empty name and no
+ * protocol is TCP, as the API server fills in; its objects always have both. */
 static int decode_port(const struct kp_decoder *d, const struct kp_field *field,
 		       struct kp_slice_port *ret)
 {
 	const struct kp_field *name_field = KP_MEMBER(field, "name");
-	const char *name = NULL, *proto = "TCP";
+	const char *name = "", *proto = "TCP";
 	long port = 0;
 
 	if (kp_field_object(field, d->err) < 0 || kp_field_string(name_field, &name, d->err) < 0 ||
-	    (name && kp_field_check_port_name(name_field, name, d->err) < 0) ||
+	    kp_field_check_port_name(name_field, name, d->err) < 0 ||
 	    kp_field_string(KP_MEMBER(field, "protocol"), &proto, d->err) < 0 ||
 	    kp_field_number(KP_MEMBER(field, "port"), 0, UINT16_MAX, &port, d->err) < 0)
 		return -EINVAL;
-	if (!name)
-		kp_decode_warn(d, name_field, "missing, port ignored");
-	else if (port == 0)
+	if (port == 0)
 		kp_decode_warn(d, KP_MEMBER(field, "port"), "missing or 0, port ignored");
 	else if (kp_proto_parse(proto) == 0)
 		kp_decode_warn(d, KP_MEMBER(field, "protocol"),
@@ -141,7 +140,7 @@ static int decode_address(const struct kp_decoder *d, const struct kp_field *end
 	if (n == 0)
 		kp_decode_warn(d, addresses, "empty, endpoint ignored");
 	else if (kp_field_parse_addr(text, &family, ret) < 0)
-		kp_decode_warn(d, first, "'%.64s' is not an IP address, endpoint ignored", text);
+		kp_decode_warn(d, first, "'%.64s' is not a plain IP address, endpoint ignored", text);
 	else if (family != wanted)
 		kp_decode_warn(d, first, "'%.64s' is not %s as addressType says, endpoint ignored",
 			       text, kp_family_name(wanted));

@@ -199,7 +199,7 @@ static const char *type_name(const json_t *json)
 	case JSON_INTEGER:
 		return "a number";
 	case JSON_REAL:
-		return "a number with a fraction";
+		return "a fraction or a number that is too large";
 	case JSON_TRUE:
 	case JSON_FALSE:
 		return "true or false";

@@ -100,7 +100,7 @@ int kp_json_framer_feed(struct kp_json_framer *f, const char *data, size_t size)
 int kp_json_framer_finish(struct kp_json_framer *f)
 {
 	if (f->state != BROKEN && f->depth > 0)
-		fail(f, f->next.line, "ends before everything is closed");
+		fail(f, f->next.line, "JSON: ends before everything is closed");
 	return f->state == BROKEN ? -EBADMSG : 0;
 }
 
@@ -182,7 +182,7 @@ static void open_bracket(struct kp_json_framer *f, const char *p)
 
 	if (f->depth == 0) {
 		if (*p != '{') {
-			fail(f, f->next.line, "expected an object");
+			fail(f, f->next.line, "JSON: expected an object");
 			return;
 		}
 		f->next.document++;
@@ -208,7 +208,7 @@ static void open_bracket(struct kp_json_framer *f, const char *p)
 static void close_bracket(struct kp_json_framer *f, const char *p)
 {
 	if (f->depth == 0 || f->open[f->depth - 1] != (*p == '}' ? '{' : '[')) {
-		fail(f, f->next.line, *p == '}' ? "unexpected '}'" : "unexpected ']'");
+		fail(f, f->next.line, *p == '}' ? "JSON: unexpected '}'" : "JSON: unexpected ']'");
 		return;
 	}
 	f->depth--;
@@ -252,10 +252,10 @@ static void on_string_byte(struct kp_json_framer *f, char c)
 static void on_other_byte(struct kp_json_framer *f, char c)
 {
 	if (f->depth == 0) {
-		fail(f, f->next.line, "expected an object");
+		fail(f, f->next.line, "JSON: expected an object");
 	} else if (f->state == ITEMS && f->depth == ITEM_DEPTH) {
 		if (c != ',')
-			fail(f, f->next.line, "expected an object in items");
+			fail(f, f->next.line, "JSON: expected an object in items");
 	} else if (f->depth == 1 && c == ',') {
 		f->expect_key = true;
 		f->is_items = false;

@@ -117,7 +117,7 @@ static int parse_cluster_ip(const struct kp_decoder *d, const struct kp_field *f
 	if (kp_field_string(field, &text, d->err) < 0)
 		return -EINVAL;
 	if (kp_field_parse_addr(text, ret_family, ret) < 0)
-		return kp_field_fail(field, d->err, "'%.64s' is not an IP address", text);
+		return kp_field_fail(field, d->err, "'%.64s' is not a plain IP address", text);
 	if (kp_field_addr_is_special(*ret_family, ret))
 		return kp_field_fail(field, d->err, "'%.64s' cannot be a cluster IP", text);
 	return 0;
@@ -227,6 +227,18 @@ static int compare_ref_names(const void *a, const void *b)
 	return strcmp(x->port->name, y->port->name);
 }
 
+/* Ports without a node port are all different. */
+static int compare_ref_node_ports(const void *a, const void *b)
+{
+	const struct port_ref *x = a, *y = b;
+
+	if (x->port->proto != y->port->proto)
+		return x->port->proto - y->port->proto;
+	if (x->port->node_port != y->port->node_port)
+		return x->port->node_port - y->port->node_port;
+	return x->port->node_port ? 0 : x->index < y->index ? -1 : 1;
+}
+
 /* Sorts, because a Service may have tens of thousands of ports. */
 static int refuse_duplicates(const struct kp_decoder *d, const struct kp_field *ports,
 			     struct port_ref *refs, size_t n,
@@ -263,7 +275,9 @@ static int decode_ports(const struct kp_decoder *d, const struct kp_field *spec,
 			refs[service->n_ports++] = (struct port_ref){.port = port, .index = i};
 	}
 	if (refuse_duplicates(d, ports, refs, service->n_ports, compare_ref_names,
-			      "name and protocol") < 0)
+			      "name and protocol") < 0 ||
+	    refuse_duplicates(d, ports, refs, service->n_ports, compare_ref_node_ports,
+			      "nodePort and protocol") < 0)
 		return -EINVAL;
 	return refuse_duplicates(d, ports, refs, service->n_ports, compare_ref_numbers,
 				 "port and protocol");
@@ -277,7 +291,7 @@ static void add_addr(const struct kp_decoder *d, const struct kp_field *field, c
 	struct kp_addr addr;
 
 	if (kp_field_parse_addr(text, &family, &addr) < 0)
-		kp_decode_warn(d, field, "'%.64s' is not an IP address, ignored", text);
+		kp_decode_warn(d, field, "'%.64s' is not a plain IP address, ignored", text);
 	else if (kp_field_addr_is_special(family, &addr))
 		kp_decode_warn(d, field, "'%.64s' cannot belong to a Service, ignored", text);
 	else

@@ -122,9 +122,8 @@ static int fail_parser(struct reader *r)
 		abort();
 	if (r->pending > MAX_PENDING_BYTES)
 		return kp_err_set(&r->err, EBADMSG, "a value larger than 16 MiB");
-	if (p->context)
-		return kp_err_set(&r->err, EBADMSG, "%s, %s", p->problem, p->context);
-	return kp_err_set(&r->err, EBADMSG, "%s", p->problem);
+	return kp_err_set(&r->err, EBADMSG, "YAML: %s%s%s", p->problem, p->context ? ", " : "",
+			  p->context ? p->context : "");
 }
 
 static void report(struct reader *r, const struct kp_place *object)

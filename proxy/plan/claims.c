@@ -15,7 +15,7 @@ _Static_assert(sizeof(struct claim_key) == 20, "padding would break lookups");
 struct claimant {
 	const struct owner *owner;
 	struct claimant *next; /* the next in rank */
-	uint32_t index;        /* of the owner's virtual service */
+	uint32_t index;	       /* of the owner's virtual service */
 };
 
 struct claim {
@@ -24,10 +24,20 @@ struct claim {
 	UT_hash_handle hh;
 };
 
+/* A frontend that an owner asks for in vain, kept so that it is reported once. */
+struct loss {
+	struct claim_key key;
+	uint64_t winner; /* its serial */
+	bool met;	 /* by the filtering that is under way */
+	UT_hash_handle hh;
+};
+
 struct owner {
+	uint64_t serial;
 	int64_t created_s;
 	size_t n_claims;
 	struct claim **claims;
+	struct loss *losses;
 	UT_hash_handle hh;
 	char name[];
 };
@@ -35,6 +45,7 @@ struct owner {
 struct kp_claims {
 	struct claim *claims;
 	struct owner *owners;
+	uint64_t last_serial; /* of an owner, never used again */
 };
 
 struct kp_claims *kp_claims_new(void)
@@ -120,9 +131,32 @@ static struct owner *get_owner(struct kp_claims *claims, const char *name)
 	if (!owner) {
 		owner = kp_xcalloc(1, sizeof(*owner) + len + 1);
 		memcpy(owner->name, name, len + 1);
+		owner->serial = ++claims->last_serial;
 		HASH_ADD_STR(claims->owners, name, owner);
 	}
 	return owner;
+}
+
+/* Forgets the losses that the last filtering has not met. */
+static void forget_losses(struct owner *owner)
+{
+	struct loss *loss, *tmp;
+
+	HASH_ITER (hh, owner->losses, loss, tmp) {
+		if (loss->met) {
+			loss->met = false;
+			continue;
+		}
+		HASH_DEL(owner->losses, loss);
+		free(loss);
+	}
+}
+
+static void free_owner(struct kp_claims *claims, struct owner *owner)
+{
+	forget_losses(owner);
+	HASH_DEL(claims->owners, owner);
+	free(owner);
 }
 
 /* Tells everyone else who wants this frontend to look again. */
@@ -172,13 +206,6 @@ static size_t count_frontends(const struct kp_vservices *vs)
 	return n;
 }
 
-static void report(const struct claim *claim, const struct kp_vservice *v,
-		   const struct kp_frontend *f, const struct kp_claims_events *events)
-{
-	for (const struct claimant *c = claim->first.next; c; c = c->next)
-		events->conflict(events->arg, c->owner->name, claim->first.owner->name, v, f);
-}
-
 void kp_claims_update(struct kp_claims *claims, const char *name, int64_t created_s,
 		      const struct kp_vservices *vs, const struct kp_claims_events *events)
 {
@@ -186,8 +213,7 @@ void kp_claims_update(struct kp_claims *claims, const char *name, int64_t create
 
 	release_all(claims, owner, events);
 	if (vs->n == 0) {
-		HASH_DEL(claims->owners, owner);
-		free(owner);
+		free_owner(claims, owner);
 		return;
 	}
 	owner->created_s = created_s;
@@ -202,31 +228,68 @@ void kp_claims_update(struct kp_claims *claims, const char *name, int64_t create
 
 			owner->claims[owner->n_claims++] = claim;
 			tell_others(claim, owner, events);
-			report(claim, v, &v->frontends[j], events);
 		}
 	}
 }
 
-static bool wins(const struct kp_claims *claims, const char *name, size_t index,
-		 const struct kp_vservice *v, const struct kp_frontend *f)
+static struct loss *find_loss(const struct owner *owner, const struct claim_key *key)
 {
-	struct claim_key key = key_of(v, f);
-	const struct claim *claim = find(claims, &key);
+	struct loss *loss;
 
-	return claim && claim->first.index == index && strcmp(claim->first.owner->name, name) == 0;
+	HASH_FIND(hh, owner->losses, key, sizeof(*key), loss);
+	return loss;
 }
 
-void kp_claims_filter(const struct kp_claims *claims, const char *name, struct kp_vservices *vs)
+/* Notes a loss.  True when it is news: a node port that is lost in both families is one loss. */
+static bool note_loss(struct owner *owner, const struct claim_key *key, uint64_t winner)
+{
+	static const struct kp_addr any;
+	struct loss *loss = find_loss(owner, key), *twin = NULL;
+	struct claim_key ipv4 = *key;
+	bool known = loss && loss->winner == winner;
+
+	if (!loss) {
+		loss = kp_xcalloc(1, sizeof(*loss));
+		loss->key = *key;
+		HASH_ADD(hh, owner->losses, key, sizeof(loss->key), loss);
+	}
+	loss->winner = winner;
+	loss->met = true;
+	ipv4.family = KP_IPV4;
+	if (key->family == KP_IPV6 && kp_addr_equal(&key->addr, &any))
+		twin = find_loss(owner, &ipv4);
+	return !known && !(twin && twin->met && twin->winner == winner);
+}
+
+/* Whether the owner's virtual service 'index' has this frontend. */
+static bool wins(const struct kp_claims *claims, struct owner *owner, size_t index,
+		 const struct kp_vservice *v, const struct kp_frontend *f,
+		 const struct kp_claims_events *events)
+{
+	struct claim_key key = key_of(v, f);
+	const struct claimant *winner = &find(claims, &key)->first;
+
+	if (winner->owner == owner && winner->index == index)
+		return true;
+	if (note_loss(owner, &key, winner->owner->serial))
+		events->conflict(events->arg, owner->name, winner->owner->name, v, f);
+	return false;
+}
+
+void kp_claims_filter(struct kp_claims *claims, const char *name, struct kp_vservices *vs,
+		      const struct kp_claims_events *events)
 {
 	size_t n = vs->n;
+	struct owner *owner;
 
+	HASH_FIND_STR(claims->owners, name, owner);
 	vs->n = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct kp_vservice v = vs->items[i];
 		uint16_t kept = 0;
 
 		for (size_t j = 0; j < v.n_frontends; j++)
-			if (wins(claims, name, i, &v, &v.frontends[j]))
+			if (wins(claims, owner, i, &v, &v.frontends[j], events))
 				v.frontends[kept++] = v.frontends[j];
 		v.n_frontends = kept;
 		if (kept > 0)
@@ -234,6 +297,17 @@ void kp_claims_filter(const struct kp_claims *claims, const char *name, struct k
 		else
 			kp_vservice_clear(&v);
 	}
+	if (owner)
+		forget_losses(owner);
+}
+
+size_t kp_claims_n_losses(const struct kp_claims *claims)
+{
+	size_t n = 0;
+
+	for (const struct owner *owner = claims->owners; owner; owner = owner->hh.next)
+		n += HASH_COUNT(owner->losses);
+	return n;
 }
 
 void kp_claims_free(struct kp_claims *claims)
@@ -244,8 +318,7 @@ void kp_claims_free(struct kp_claims *claims)
 		return;
 	HASH_ITER (hh, claims->owners, owner, tmp) {
 		release_all(claims, owner, NULL);
-		HASH_DEL(claims->owners, owner);
-		free(owner);
+		free_owner(claims, owner);
 	}
 	free(claims);
 }

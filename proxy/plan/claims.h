@@ -18,19 +18,24 @@ struct kp_claims_events {
 	/* 'owner' won or lost a frontend through what another one did, and must be looked at
 	 * again. */
 	void (*affected)(void *arg, const char *owner);
-	/* 'loser' asks for a frontend that 'winner' has. */
+	/* 'loser' asks for a frontend that 'winner' has.  Comes once, until it has another winner or
+	 * none; a node port that is lost in both families comes once. */
 	void (*conflict)(void *arg, const char *loser, const char *winner,
 			 const struct kp_vservice *v, const struct kp_frontend *f);
 	void *arg;
 };
 
 /* Replaces all claims of 'owner' by the frontends of 'vs'; an empty list gives all up.  'created_s'
- * is Unix time, 0 = unknown, which counts as youngest. */
+ * is Unix time, 0 = unknown, which counts as youngest.  Calls 'affected'. */
 void kp_claims_update(struct kp_claims *claims, const char *owner, int64_t created_s,
 		      const struct kp_vservices *vs, const struct kp_claims_events *events);
 
-/* Drops the frontends of 'vs' that 'owner' has claimed without winning them, and virtual services
- * that have none left. */
-void kp_claims_filter(const struct kp_claims *claims, const char *owner, struct kp_vservices *vs);
+/* Drops the frontends of 'vs', the list that 'owner' has claimed, that it has not won, and virtual
+ * services that have none left.  Calls 'conflict'. */
+void kp_claims_filter(struct kp_claims *claims, const char *owner, struct kp_vservices *vs,
+		      const struct kp_claims_events *events);
+
+/* Frontends that owners had to do without when they were last filtered. */
+size_t kp_claims_n_losses(const struct kp_claims *claims);
 
 #endif

@@ -58,10 +58,15 @@ static int64_t build_wanted(const struct pass *pass, const char *owner, struct k
 	return service.service ? service.service->created_s : 0;
 }
 
+static struct kp_claims_events claims_events(struct pass *pass)
+{
+	return (struct kp_claims_events){
+		.affected = mark_affected, .conflict = report_conflict, .arg = pass};
+}
+
 static void add_wanted(struct pass *pass, const char *owner, bool claim)
 {
-	const struct kp_claims_events events = {
-		.affected = mark_affected, .conflict = report_conflict, .arg = pass};
+	const struct kp_claims_events events = claims_events(pass);
 	struct kp_vservices want = {0};
 	int64_t created_s = build_wanted(pass, owner, &want);
 
@@ -98,13 +103,14 @@ static void assign_affinity(struct kp_planner *planner, struct kp_change *change
  * it with the kernel. */
 static void settle(struct pass *pass)
 {
+	const struct kp_claims_events events = claims_events(pass);
 	struct kp_plan *plan = pass->plan;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		struct kp_change *change = &plan->changes[i];
 
-		kp_claims_filter(pass->planner->claims, change->owner, &change->want);
+		kp_claims_filter(pass->planner->claims, change->owner, &change->want, &events);
 		kp_slots_keep(&change->want, change->have);
 		assign_affinity(pass->planner, change);
 		if (!plan->full && kp_vservices_equal(&change->want, change->have))

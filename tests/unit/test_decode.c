@@ -365,9 +365,9 @@ static void test_decode_unusable_cluster_ips_are_refused(void **state)
 	static const struct {
 		const char *ip, *reason;
 	} cases[] = {
-		{"'10.96.0'", "spec.clusterIP: '10.96.0' is not an IP address"},
-		{"'10.96.0.256'", "spec.clusterIP: '10.96.0.256' is not an IP address"},
-		{"'::ffff:10.0.0.1'", "spec.clusterIP: '::ffff:10.0.0.1' is not an IP address"},
+		{"'10.96.0'", "spec.clusterIP: '10.96.0' is not a plain IP address"},
+		{"'10.96.0.256'", "spec.clusterIP: '10.96.0.256' is not a plain IP address"},
+		{"'::ffff:10.0.0.1'", "spec.clusterIP: '::ffff:10.0.0.1' is not a plain IP address"},
 		{"'0.0.0.0'", "spec.clusterIP: '0.0.0.0' cannot be a cluster IP"},
 		{"'::'", "spec.clusterIP: '::' cannot be a cluster IP"},
 		{"'127.0.0.1'", "spec.clusterIP: '127.0.0.1' cannot be a cluster IP"},
@@ -416,7 +416,7 @@ static void test_decode_ports_out_of_range_are_refused(void **state)
 	assert_bad(f, SERVICE(",'ports':[{'port':'80'}]", ""),
 		   "spec.ports[0].port: expected a whole number, got a string");
 	assert_bad(f, SERVICE(",'ports':[{'port':80.5}]", ""),
-		   "spec.ports[0].port: expected a whole number, got a number with a fraction");
+		   "spec.ports[0].port: expected a whole number, got a fraction or a number that is too large");
 	assert_bad(f, SERVICE(",'ports':[7]", ""),
 		   "spec.ports[0]: expected an object, got a number");
 	assert_bad(f, SERVICE(",'healthCheckNodePort':-5", ""),
@@ -432,8 +432,14 @@ static void test_decode_duplicate_ports_are_refused(void **state)
 		   "spec.ports[2]: same name and protocol as ports[0]");
 	assert_bad(f, SERVICE(",'ports':[{'name':'a','port':80},{'name':'b','port':80}]", ""),
 		   "spec.ports[1]: same port and protocol as ports[0]");
-	decode_service(f, SERVICE(",'ports':[{'name':'a','port':80},"
-				  "{'name':'a','port':80,'protocol':'UDP'}]",
+	assert_bad(f,
+		   SERVICE(",'ports':[{'name':'a','port':80,'nodePort':30080},"
+			   "{'name':'b','port':81,'nodePort':30080}]",
+			   ""),
+		   "spec.ports[1]: same nodePort and protocol as ports[0]");
+	decode_service(f, SERVICE(",'ports':[{'name':'a','port':80,'nodePort':30080},"
+				  "{'name':'a','port':80,'nodePort':30080,'protocol':'UDP'},"
+				  "{'name':'b','port':81},{'name':'c','port':82}]",
 				  ""));
 }
 
@@ -474,7 +480,7 @@ static void test_decode_unusable_external_ips_are_ignored(void **state)
 	assert_list_addr(&s->external_ips, 0, "192.0.2.1");
 	assert_list_addr(&s->external_ips, 1, "2001:db8::1");
 	assert_string_equal(f->warnings,
-			    "spec.externalIPs[0]: 'x' is not an IP address, ignored|"
+			    "spec.externalIPs[0]: 'x' is not a plain IP address, ignored|"
 			    "spec.externalIPs[2]: '0.0.0.0' cannot belong to a Service, ignored|");
 	assert_bad(f, SERVICE(",'externalIPs':[1]", ""),
 		   "spec.externalIPs[0]: expected a string, got a number");
@@ -495,7 +501,7 @@ static void test_decode_vips_are_ingress_of_mode_vip(void **state)
 	assert_list_addr(&s->vips, 1, "192.0.2.3");
 	assert_string_equal(
 		f->warnings,
-		"status.loadBalancer.ingress[4].ip: 'y' is not an IP address, ignored|"
+		"status.loadBalancer.ingress[4].ip: 'y' is not a plain IP address, ignored|"
 		"status.loadBalancer.ingress[5].ipMode: 'Z' is neither VIP nor Proxy, address "
 		"ignored|");
 }
@@ -664,14 +670,16 @@ static void test_decode_slice_ports(void **state)
 			  "{'name':'b','port':0},{'name':'c','port':53,'protocol':'UDP'},"
 			  "{'name':'d','port':1,'protocol':'X'}]"));
 
-	assert_int_equal(s->n_ports, 2);
+	assert_int_equal(s->n_ports, 3);
 	assert_string_equal(s->ports[0].name, "");
 	assert_int_equal(s->ports[0].proto, IPPROTO_TCP);
-	assert_int_equal(s->ports[1].proto, IPPROTO_UDP);
-	assert_int_equal(s->ports[1].port, 53);
+	assert_string_equal(s->ports[1].name, "");
+	assert_int_equal(s->ports[1].port, 81);
+	assert_int_equal(s->ports[2].proto, IPPROTO_UDP);
+	assert_int_equal(s->ports[2].port, 53);
 	assert_string_equal(
 		f->warnings,
-		"ports[1].name: missing, port ignored|ports[2].port: missing or 0, port ignored|"
+		"ports[2].port: missing or 0, port ignored|"
 		"ports[3].port: missing or 0, port ignored|"
 		"ports[5].protocol: 'X' is not a protocol that we know, port ignored|");
 	assert_bad(f, SLICE4(",'ports':[{'name':'','port':65536}]"),
@@ -739,11 +747,11 @@ static void test_decode_unusable_endpoints_are_left_out(void **state)
 		"endpoints[1].addresses: empty, endpoint ignored|"
 		"endpoints[2].addresses[0]: 'fd00::1' is not IPv4 as addressType says, endpoint "
 		"ignored|"
-		"endpoints[3].addresses[0]: 'a' is not an IP address, endpoint ignored|"
+		"endpoints[3].addresses[0]: 'a' is not a plain IP address, endpoint ignored|"
 		"endpoints[4].addresses[0]: '0.0.0.0' cannot be an endpoint, ignored|"
 		"endpoints[5].addresses[0]: '127.0.0.1' cannot be an endpoint, ignored|"
 		"endpoints[6].addresses[0]: '224.0.0.1' cannot be an endpoint, ignored|"
-		"endpoints[7].addresses[0]: '::ffff:1.2.3.4' is not an IP address, endpoint "
+		"endpoints[7].addresses[0]: '::ffff:1.2.3.4' is not a plain IP address, endpoint "
 		"ignored|");
 }
 

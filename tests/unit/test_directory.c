@@ -312,7 +312,7 @@ static void test_directory_bad_object_costs_only_itself(void **state)
 	assert_logged(f, 1,
 		      "msg=\"object ignored, previous state kept\" file=\"a.yaml\" document=2 "
 		      "object=1 line=6 name=\"Service default/b\" "
-		      "error=\"spec.clusterIP: 'x' is not an IP address\"");
+		      "error=\"spec.clusterIP: 'x' is not a plain IP address\"");
 	assert_logged(f, 1, "document=3 object=1 line=11 error=\"kind: expected a string");
 	assert_logged(f, 1, "document=4 object=1 line=13 error=\"expected an object, got a string");
 	assert_logged(f, 1,

@@ -128,18 +128,18 @@ static void test_json_framer_is_not_misled_by_strings(void **state)
 static void test_json_framer_stops_at_garbage(void **state)
 {
 	(void)state;
-	assert_cut("{}\nx{}", "1.1@1:{}|2.0@2!expected an object|");
-	assert_cut("[{}]", "1.0@1!expected an object|");
-	assert_cut("{}}", "1.1@1:{}|2.0@1!unexpected '}'|");
-	assert_cut("{\"a\":[1}", "1.0@1!unexpected '}'|");
-	assert_cut("{\"items\":[{},1,{}]}", "1.1@1:{}|1.0@1!expected an object in items|");
+	assert_cut("{}\nx{}", "1.1@1:{}|2.0@2!JSON: expected an object|");
+	assert_cut("[{}]", "1.0@1!JSON: expected an object|");
+	assert_cut("{}}", "1.1@1:{}|2.0@1!JSON: unexpected '}'|");
+	assert_cut("{\"a\":[1}", "1.0@1!JSON: unexpected '}'|");
+	assert_cut("{\"items\":[{},1,{}]}", "1.1@1:{}|1.0@1!JSON: expected an object in items|");
 }
 
 static void test_json_framer_reports_a_truncated_stream(void **state)
 {
 	(void)state;
-	assert_cut("{\"items\":[{},\n{\"a\":", "1.1@1:{}|1.0@2!ends before everything is closed|");
-	assert_cut("{\"a\":\"x", "1.0@1!ends before everything is closed|");
+	assert_cut("{\"items\":[{},\n{\"a\":", "1.1@1:{}|1.0@2!JSON: ends before everything is closed|");
+	assert_cut("{\"a\":\"x", "1.0@1!JSON: ends before everything is closed|");
 }
 
 static void test_json_framer_ignores_what_follows_an_error(void **state)
@@ -150,7 +150,7 @@ static void test_json_framer_ignores_what_follows_an_error(void **state)
 	assert_int_equal(kp_json_framer_feed(framer, "]", 1), -EBADMSG);
 	assert_int_equal(kp_json_framer_feed(framer, "{}", 2), -EBADMSG);
 	assert_int_equal(kp_json_framer_finish(framer), -EBADMSG);
-	assert_string_equal(found, "1.0@1!unexpected ']'|");
+	assert_string_equal(found, "1.0@1!JSON: unexpected ']'|");
 	kp_json_framer_free(framer);
 }
 
