@@ -3,6 +3,7 @@
 #   make              builds build/kproxy
 #   make check        unit tests, and as root the tests with packets in network namespaces
 #   make SAN=address,undefined check    the same with sanitizers, in a build directory of its own
+#   make bench        measures, as root, and writes docs/performance.md; BENCH_ARGS=--help lists its flags
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
 
 PREFIX ?= /usr/local
@@ -34,6 +35,7 @@ KP_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBS))
 SOURCES := $(filter-out proxy/main.c,$(wildcard proxy/*.c proxy/*/*.c nft/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 
 all: $(if $(wildcard proxy/main.c),$(BUILD)/kproxy)
 
@@ -52,12 +54,20 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(OBJECTS)
 	$(Q)$(CC) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(KP_LIBS) \
 		$(shell $(PKG_CONFIG) --libs cmocka)
 
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(KP_LIBS)
+
 .PRECIOUS: $(BUILD)/obj/%.o
 
 unit-tests: $(UNIT_TESTS)
 
 check: all unit-tests
 	$(Q)tests/run $(BUILD)
+
+bench: all $(BENCHES)
+	$(Q)$(PYTHON) bench/run.py --build $(BUILD) $(BENCH_ARGS)
 
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
@@ -73,4 +83,4 @@ help:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests check format install clean help
+.PHONY: all unit-tests check bench format install clean help
