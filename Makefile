@@ -63,10 +63,12 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(OBJECTS)
 
 unit-tests: $(UNIT_TESTS)
 
-check: all unit-tests
+bench-programs: $(BENCHES)
+
+check: all unit-tests bench-programs
 	$(Q)tests/run $(BUILD)
 
-bench: all $(BENCHES)
+bench: all bench-programs
 	$(Q)$(PYTHON) bench/run.py --build $(BUILD) $(BENCH_ARGS)
 
 format:
@@ -83,4 +85,4 @@ help:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests check bench format install clean help
+.PHONY: all unit-tests bench-programs check bench format install clean help

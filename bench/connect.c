@@ -18,7 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 64, TIMEOUT_S = 2 };
+enum {
+	MAX_THREADS = 64,
+	TIMEOUT_S = 2
+};
 
 struct dialer {
 	pthread_t thread;
@@ -42,7 +45,8 @@ static int serve(uint16_t port)
 	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(listener, 4096) < 0) {
+	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) < 0 ||
+	    listen(listener, 4096) < 0) {
 		perror("connect: listen");
 		return 1;
 	}

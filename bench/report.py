@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tables and plots of what run.py has measured."""
+import importlib.util
 import os
 import statistics
+import sys
 
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
@@ -156,6 +158,12 @@ def plot_connections(path, rounds):
     axis.grid(True, axis="y", alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
+
+
+def check():
+    """Ends the program when write() could not draw."""
+    if not importlib.util.find_spec("matplotlib"):
+        sys.exit("no matplotlib for the plots: tools/install-deps bench installs it")
 
 
 def write(directory, syncs, connections):

@@ -218,6 +218,8 @@ def main():
     args = parse_args()
     if os.geteuid() != 0:
         sys.exit("the benchmark makes network namespaces: run it as root")
+    if not args.quick:
+        report.check()
     node.KPROXY = os.path.join(args.build, "kproxy")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     directory = tempfile.mkdtemp(prefix="kproxy-bench-")
