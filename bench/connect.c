@@ -18,10 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-	MAX_THREADS = 64,
-	TIMEOUT_S = 2
-};
+#define MAX_THREADS 64
+#define TIMEOUT_S 2
 
 struct dialer {
 	pthread_t thread;

@@ -152,7 +152,7 @@ def plot_connections(path, rounds):
     boxes = axis.boxplot([[r[c] for r in rounds] for c in cases], patch_artist=True)
     for box, (_, target) in zip(boxes["boxes"], cases):
         box.set_facecolor("lightgray" if target == "direct" else "tab:blue")
-    axis.set_xticklabels(["direct\n" if t == "direct" else f"ClusterIP,\n{number(n)} Services"
+    axis.set_xticklabels(["direct\n" if t == "direct" else f"ClusterIP,\none of {number(n)}"
                           for n, t in cases])
     axis.set(ylabel="TCP connections per second", ylim=(0, None))
     axis.grid(True, axis="y", alpha=0.3)

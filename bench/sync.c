@@ -5,7 +5,7 @@
  *
  * Reads the objects, times the first sync into an empty kernel, then CHANGES syncs of one changed
  * endpoint each, spread over all Services.  Run it in a network namespace of its own; the rules
- * stay. Prints one JSON object. */
+ * stay.  Prints one JSON object. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,8 +114,7 @@ static struct kp_endpointslice *copy_slice(const struct kp_endpointslice *slice)
 	return copy;
 }
 
-/* Moves one endpoint of Service number 'n' to an address that nobody has, and back the next time.
- */
+/* One endpoint of Service number 'n' moves to an address that nobody has; the next time, back. */
 static struct kp_object moved_endpoint(const struct bench *b, size_t n, size_t endpoint)
 {
 	kp_autofree char *key = kp_xasprintf("bench/service-%zu", n);
