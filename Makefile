@@ -6,6 +6,7 @@
 #   make SAN=address,undefined check    the same with sanitizers, in a build directory of its own
 #   make check-valgrind                 unit tests, random changes and the daemon under valgrind
 #   make fuzz FUZZ_SECONDS=60           feeds random bytes to what parses manifests (needs clang)
+#   make bench        measures, as root, and writes docs/performance.md; BENCH_ARGS=--help lists its flags
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
 
 PREFIX ?= /usr/local
@@ -38,6 +39,7 @@ SOURCES := $(filter-out proxy/main.c,$(wildcard proxy/*.c proxy/*/*.c nft/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 
 all: $(if $(wildcard proxy/main.c),$(BUILD)/kproxy)
 
@@ -56,11 +58,18 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_HELPERS) $(OBJECTS)
 	$(Q)$(CC) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(KP_LIBS) \
 		$(shell $(PKG_CONFIG) --libs cmocka)
 
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(KP_LIBS)
+
 .PRECIOUS: $(BUILD)/obj/%.o
 
 unit-tests: $(UNIT_TESTS)
 
-check: all unit-tests
+bench-programs: $(BENCHES)
+
+check: all unit-tests bench-programs
 	$(Q)tests/run $(BUILD)
 
 check-valgrind: all unit-tests
@@ -83,6 +92,9 @@ fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
 			-print_final_stats=1 build/fuzz/corpus-$$t tests/golden || exit 1; \
 	done
 
+bench: all bench-programs
+	$(Q)$(PYTHON) bench/run.py --build $(BUILD) $(BENCH_ARGS)
+
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
 
@@ -97,4 +109,4 @@ help:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests check check-valgrind fuzz format install clean help
+.PHONY: all unit-tests bench-programs check check-valgrind fuzz bench format install clean help

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A cluster of a given size: as manifests for kproxy, and as a ruleset of the shape that kube-proxy's
+nftables mode makes (chain per Service and per endpoint, verdict maps from frontends to chains).
+
+Every Service has one TCP port, and every fifth also a node port.  All endpoints have addresses of
+their own."""
+import hashlib
+import ipaddress
+import json
+
+N_ENDPOINTS = 5
+PODS = "10.128.0.0/9"
+FIRST_POD = int(ipaddress.ip_address("10.180.0.1"))
+FIRST_CLUSTER_IP = int(ipaddress.ip_address("172.16.0.1"))
+PORT, TARGET_PORT = 80, 8080
+
+
+def cluster_ip(n):
+    return str(ipaddress.ip_address(FIRST_CLUSTER_IP + n))
+
+
+def endpoints(n):
+    return [str(ipaddress.ip_address(FIRST_POD + N_ENDPOINTS * n + i)) for i in range(N_ENDPOINTS)]
+
+
+def node_port(n):
+    """None for most Services."""
+    return 10000 + n // 5 if n % 5 == 0 else None
+
+
+def service_objects(n):
+    port = {"name": "http", "protocol": "TCP", "port": PORT, "targetPort": TARGET_PORT}
+    if node_port(n):
+        port["nodePort"] = node_port(n)
+    name, ip = f"service-{n}", cluster_ip(n)
+    return [{"apiVersion": "v1", "kind": "Service",
+             "metadata": {"name": name, "namespace": "bench"},
+             "spec": {"type": "NodePort" if node_port(n) else "ClusterIP", "clusterIP": ip,
+                      "clusterIPs": [ip], "ipFamilies": ["IPv4"], "ports": [port]}},
+            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+             "metadata": {"name": f"{name}-abcde", "namespace": "bench",
+                          "labels": {"kubernetes.io/service-name": name}},
+             "ports": [{"name": "http", "protocol": "TCP", "port": TARGET_PORT}],
+             "endpoints": [{"addresses": [a], "nodeName": "node2", "conditions":
+                            {"ready": True, "serving": True, "terminating": False}}
+                           for a in endpoints(n)]}]
+
+
+def write_manifests(path, n_services):
+    """One file, as `kubectl get -o json` prints it."""
+    items = [o for n in range(n_services) for o in service_objects(n)]
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"apiVersion": "v1", "kind": "List", "items": items}, f, indent=4)
+
+
+# kube-proxy's shape from here on.
+
+BASE = """
+table ip bench {
+	map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; }
+	map service-nodeports { type inet_proto . inet_service : verdict; }
+	map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }
+	map no-endpoint-nodeports { type inet_proto . inet_service : verdict; }
+	set cluster-ips { type ipv4_addr; }
+	chain mark-for-masquerade { meta mark set meta mark or 0x4000; }
+	chain masquerading {
+		meta mark and 0x4000 == 0 return
+		meta mark set meta mark xor 0x4000
+		masquerade fully-random
+	}
+	chain services {
+		ip daddr . meta l4proto . th dport vmap @service-ips
+		fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @service-nodeports
+	}
+	chain service-endpoints-check { ip daddr . meta l4proto . th dport vmap @no-endpoint-services; }
+	chain nodeport-endpoints-check {
+		fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @no-endpoint-nodeports
+	}
+	chain cluster-ips-check { ip daddr @cluster-ips reject; }
+	chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }
+	chain nat-output { type nat hook output priority -100; jump services; }
+	chain nat-postrouting { type nat hook postrouting priority srcnat; jump masquerading; }
+	chain filter-input {
+		type filter hook input priority filter
+		ct state new jump nodeport-endpoints-check
+		ct state new jump service-endpoints-check
+	}
+	chain filter-forward {
+		type filter hook forward priority filter
+		ct state new jump service-endpoints-check
+		ct state new jump cluster-ips-check
+	}
+	chain filter-output {
+		type filter hook output priority filter
+		ct state new jump service-endpoints-check
+		ct state new jump cluster-ips-check
+	}
+}
+"""
+
+
+def chain_name(kind, n, suffix=""):
+    text = f"bench/service-{n}/tcp/http{suffix}"
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:8].upper()}-{text}"
+
+
+def endpoint_chain(n, address):
+    return chain_name("endpoint", n, f"__{address}/{TARGET_PORT}")
+
+
+def add_endpoint(n, address):
+    chain = endpoint_chain(n, address)
+    return [f"add chain ip bench {chain}",
+            f"add rule ip bench {chain} ip saddr {address} jump mark-for-masquerade",
+            f"add rule ip bench {chain} meta l4proto tcp dnat to {address}:{TARGET_PORT}"]
+
+
+def service_rules(n, addresses):
+    chain = chain_name("service", n)
+    choice = ", ".join(f"{i} : goto {endpoint_chain(n, a)}" for i, a in enumerate(addresses))
+    return [f"add rule ip bench {chain} ip daddr {cluster_ip(n)} tcp dport {PORT} "
+            f"ip saddr != {PODS} jump mark-for-masquerade",
+            f"add rule ip bench {chain} numgen random mod {len(addresses)} vmap {{ {choice} }}"]
+
+
+def add_service(n):
+    chain = chain_name("service", n)
+    lines = [line for a in endpoints(n) for line in add_endpoint(n, a)]
+    lines += [f"add chain ip bench {chain}", *service_rules(n, endpoints(n)),
+              f"add element ip bench cluster-ips {{ {cluster_ip(n)} }}",
+              f"add element ip bench service-ips {{ {cluster_ip(n)} . tcp . {PORT} : goto {chain} }}"]
+    if node_port(n):
+        external = chain_name("external", n)
+        lines += [f"add chain ip bench {external}",
+                  f"add rule ip bench {external} jump mark-for-masquerade",
+                  f"add rule ip bench {external} goto {chain}",
+                  "add element ip bench service-nodeports "
+                  f"{{ tcp . {node_port(n)} : goto {external} }}"]
+    return lines
+
+
+def kube_proxy_shape(n_services):
+    lines = [line for n in range(n_services) for line in add_service(n)]
+    return BASE + "\n".join(lines) + "\n"
+
+
+def kube_proxy_change(n):
+    """The last endpoint of a Service moves: a new chain, and new rules of the Service that name it.
+    The old chain goes in a later transaction, which is not counted."""
+    addresses = endpoints(n)
+    addresses[-1] = addresses[-1].replace("10.", "11.", 1)
+    return "\n".join([*add_endpoint(n, addresses[-1]),
+                      f"flush chain ip bench {chain_name('service', n)}",
+                      *service_rules(n, addresses)]) + "\n"
