@@ -383,7 +383,8 @@ static bool add_features(struct kp_backend *be, const struct kp_plan *plan)
 
 	for (size_t i = 0; i < plan->n_changes; i++)
 		for (size_t j = 0; j < plan->changes[i].want.n; j++)
-			is_new |= kp_nft_features_add(&be->features, &plan->changes[i].want.items[j]);
+			is_new |= kp_nft_features_add(&be->features,
+						      &plan->changes[i].want.items[j]);
 	return is_new;
 }
 
@@ -398,8 +399,8 @@ static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
 		for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
 			r = apply_structure(be, t, family, false, &fresh, err);
 			if (r == 0 && fresh)
-				r = kp_err_set(err, ESTALE, "table " KP_NFT_TABLE
-							    " is not as it was left");
+				r = kp_err_set(err, ESTALE,
+					       "table " KP_NFT_TABLE " is not as it was left");
 		}
 		stats->restructured = true;
 	}

@@ -63,8 +63,8 @@ int kp_nft_element_compare_keys(const struct kp_nft_element *a, const struct kp_
 	r = memcmp(a->key, b->key, sizeof(a->key));
 	if (r == 0)
 		r = (int)a->prefix_len - (int)b->prefix_len;
-	/* Where two prefixes touch, the first ends before the second starts: the kernel takes a start
-	 * within an open interval for an overlap. */
+	/* Where two prefixes touch, the first ends before the second starts: the kernel takes a
+	 * start within an open interval for an overlap. */
 	return r ? r : (int)b->interval_end - (int)a->interval_end;
 }
 
@@ -115,8 +115,8 @@ static void print_addr(enum kp_family family, const uint8_t *bytes, char *buf)
 }
 
 /* Prints a key or data made of these fields, with " . " between; returns the length. */
-static size_t print_fields(enum kp_family family, const uint8_t *fields, const uint8_t *at, char *buf,
-			 size_t size)
+static size_t print_fields(enum kp_family family, const uint8_t *fields, const uint8_t *at,
+			   char *buf, size_t size)
 {
 	char part[KP_ADDR_TEXT_SIZE];
 	size_t len = 0;

@@ -52,7 +52,7 @@ static void compare(struct kp_nft_rule *r, uint32_t op, const void *data, uint32
 	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, len);
 }
 
-static void mask_reg(struct kp_nft_rule *r, uint32_t sreg, const void *and, const void *xor,
+static void mask_reg(struct kp_nft_rule *r, uint32_t sreg, const void *and, const void * xor,
 		     uint32_t len)
 {
 	struct nftnl_expr *e = add(r, "bitwise");
@@ -65,7 +65,7 @@ static void mask_reg(struct kp_nft_rule *r, uint32_t sreg, const void *and, cons
 	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, xor, len);
 }
 
-static void mask(struct kp_nft_rule *r, const void *and, const void *xor, uint32_t len)
+static void mask(struct kp_nft_rule *r, const void *and, const void * xor, uint32_t len)
 {
 	mask_reg(r, NFT_REG_1, and, xor, len);
 }
@@ -88,8 +88,8 @@ static void load_client(struct kp_nft_rule *r, uint32_t dreg)
 	uint32_t size = kp_nft_field_size(r->family, KP_FIELD_CLIENT);
 	uint32_t skipped = kp_family_addr_size(r->family) - size;
 
-	load_payload(r, NFT_PAYLOAD_NETWORK_HEADER, addr_offset(r->family, KP_FIELD_SADDR) + skipped,
-		     size, dreg);
+	load_payload(r, NFT_PAYLOAD_NETWORK_HEADER,
+		     addr_offset(r->family, KP_FIELD_SADDR) + skipped, size, dreg);
 }
 
 static void load_random(struct kp_nft_rule *r, uint32_t modulus, uint32_t offset, uint32_t dreg)

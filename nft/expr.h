@@ -23,7 +23,7 @@ void kp_expr_saddr_is_local(struct kp_nft_rule *r); /* fib saddr type local */
 void kp_expr_daddr_is_local(struct kp_nft_rule *r);
 void kp_expr_daddr_not_loopback(struct kp_nft_rule *r);
 void kp_expr_l4proto(struct kp_nft_rule *r, uint8_t proto); /* meta l4proto PROTO */
-void kp_expr_ct_state_not_new(struct kp_nft_rule *r); /* ct state != new */
+void kp_expr_ct_state_not_new(struct kp_nft_rule *r);	    /* ct state != new */
 void kp_expr_ct_status_dnat(struct kp_nft_rule *r);
 void kp_expr_mark_is_clear(struct kp_nft_rule *r, uint32_t bit); /* meta mark & BIT == 0 */
 
@@ -44,7 +44,8 @@ void kp_expr_priority_reset(struct kp_nft_rule *r); /* meta priority set none */
 void kp_expr_priority_change(struct kp_nft_rule *r, uint32_t and, uint32_t xor);
 /* meta priority set KEY map @SET */
 void kp_expr_priority_from(struct kp_nft_rule *r, enum kp_nft_set_id map, uint32_t n_slots);
-/* update/delete @affinity-clients { ip saddr . meta priority & SERVICE timeout N : meta priority } */
+/* update/delete @affinity-clients { ip saddr . meta priority & SERVICE timeout N : meta priority }
+ */
 void kp_expr_affinity_remember(struct kp_nft_rule *r, uint32_t timeout_s);
 void kp_expr_affinity_forget(struct kp_nft_rule *r);
 

@@ -3,8 +3,14 @@
 
 #define FRONTEND KP_FIELD_DADDR, KP_FIELD_L4PROTO, KP_FIELD_DPORT
 #define NODEPORT KP_FIELD_L4PROTO, KP_FIELD_DPORT
-#define ENDPOINT {KP_FIELD_DADDR, KP_FIELD_DPORT}
-#define ID {KP_FIELD_PRIORITY}
+#define ENDPOINT                               \
+	{                                      \
+		KP_FIELD_DADDR, KP_FIELD_DPORT \
+	}
+#define ID                        \
+	{                         \
+		KP_FIELD_PRIORITY \
+	}
 
 const struct kp_nft_set_desc kp_nft_sets[KP_N_SETS] = {
 	[KP_SET_SERVICES] = {"services", {FRONTEND}, ENDPOINT},

@@ -17,14 +17,15 @@
 /* The packet fields that keys and data are made of. */
 enum kp_nft_field {
 	KP_FIELD_NONE,
-	KP_FIELD_SADDR,    /* ip saddr */
-	KP_FIELD_DADDR,    /* ip daddr */
+	KP_FIELD_SADDR,	   /* ip saddr */
+	KP_FIELD_DADDR,	   /* ip daddr */
 	KP_FIELD_CLIENT,   /* ip saddr; the last 96 bits of ip6 saddr (docs/ruleset.md, "Traps") */
 	KP_FIELD_L4PROTO,  /* meta l4proto */
-	KP_FIELD_DPORT,    /* th dport */
-	KP_FIELD_SLOT,     /* numgen random mod N: 32 bits in the host's byte order */
+	KP_FIELD_DPORT,	   /* th dport */
+	KP_FIELD_SLOT,	   /* numgen random mod N: 32 bits in the host's byte order */
 	KP_FIELD_PRIORITY, /* meta priority: the same; holds an affinity id while rules run */
-	KP_FIELD_SECONDS,  /* numgen random mod 1 offset N, the constant N in nft's words: the same */
+	KP_FIELD_SECONDS,  /* numgen random mod 1 offset N, the constant N in nft's words: the same
+			    */
 };
 
 #define KP_NFT_MAX_FIELDS 4
@@ -33,10 +34,10 @@ enum kp_nft_field {
 
 enum kp_nft_set_id {
 	/* Frontends with an address of their own: cluster IPs, external IPs, load balancer IPs. */
-	KP_SET_SERVICES,     /* frontend : endpoint in slot 0; each with a comment for people */
-	KP_SET_ENDPOINTS,    /* frontend . slot : endpoint, where there are two or more */
-	KP_SET_SLOTS_2,      /* four sets tell how many slots a frontend has, as told by */
-	KP_SET_SLOTS_4,      /* kp_nft_slots_code() */
+	KP_SET_SERVICES,  /* frontend : endpoint in slot 0; each with a comment for people */
+	KP_SET_ENDPOINTS, /* frontend . slot : endpoint, where there are two or more */
+	KP_SET_SLOTS_2,	  /* four sets tell how many slots a frontend has, as told by */
+	KP_SET_SLOTS_4,	  /* kp_nft_slots_code() */
 	KP_SET_SLOTS_8,
 	KP_SET_SLOTS_16,
 	KP_SET_LOCAL_SERVICES, /* the same six for the local sets of frontends with policy Local */
@@ -45,11 +46,11 @@ enum kp_nft_set_id {
 	KP_SET_LOCAL_SLOTS_4,
 	KP_SET_LOCAL_SLOTS_8,
 	KP_SET_LOCAL_SLOTS_16,
-	KP_SET_EXTERNAL,       /* frontends whose clients are all masqueraded */
-	KP_SET_EXTERNAL_LOCAL, /* frontends with policy KP_POLICY_EXTERNAL_LOCAL */
-	KP_SET_NO_ENDPOINTS,   /* frontends that reject */
+	KP_SET_EXTERNAL,	   /* frontends whose clients are all masqueraded */
+	KP_SET_EXTERNAL_LOCAL,	   /* frontends with policy KP_POLICY_EXTERNAL_LOCAL */
+	KP_SET_NO_ENDPOINTS,	   /* frontends that reject */
 	KP_SET_NO_LOCAL_ENDPOINTS, /* frontends that drop what was not translated */
-	KP_SET_STICKY,             /* frontend : affinity id of its virtual service */
+	KP_SET_STICKY,		   /* frontend : affinity id of its virtual service */
 	/* Node ports: the same without an address. */
 	KP_SET_NODEPORTS,
 	KP_SET_NODEPORT_ENDPOINTS,
@@ -70,23 +71,23 @@ enum kp_nft_set_id {
 	KP_SET_NODEPORT_STICKY,
 	/* Only frontends with an address. */
 	KP_SET_INTERNAL_LOCAL, /* cluster IPs with policy KP_POLICY_INTERNAL_LOCAL */
-	KP_SET_GUARDED,        /* frontends that admit only some sources, */
-	KP_SET_ALLOWED,        /* frontend . source prefix: these */
+	KP_SET_GUARDED,	       /* frontends that admit only some sources, */
+	KP_SET_ALLOWED,	       /* frontend . source prefix: these */
 	/* Session affinity. */
 	KP_SET_AFFINITY_SLOTS, /* service . slot : endpoint id */
 	KP_SET_AFFINITY_SLOTS_2,
 	KP_SET_AFFINITY_SLOTS_4,
 	KP_SET_AFFINITY_SLOTS_8,
 	KP_SET_AFFINITY_SLOTS_16,
-	KP_SET_AFFINITY_ENDPOINTS,       /* endpoint id . protocol : endpoint, cluster sets */
+	KP_SET_AFFINITY_ENDPOINTS,	 /* endpoint id . protocol : endpoint, cluster sets */
 	KP_SET_AFFINITY_LOCAL_ENDPOINTS, /* the same, local sets */
-	KP_SET_AFFINITY_TIMEOUTS,        /* service . seconds */
-	KP_SET_AFFINITY_CLIENTS,         /* client . service : endpoint id; made by packets */
+	KP_SET_AFFINITY_TIMEOUTS,	 /* service . seconds */
+	KP_SET_AFFINITY_CLIENTS,	 /* client . service : endpoint id; made by packets */
 	/* Facts. */
-	KP_SET_HAIRPINS,        /* every endpoint address paired with itself */
+	KP_SET_HAIRPINS, /* every endpoint address paired with itself */
 	KP_SET_CLUSTER_IPS,
-	KP_SET_NODEPORT_IPS,    /* prefixes within which the node's addresses serve node ports */
-	KP_SET_SERVICE_CIDRS,   /* prefixes whose unused addresses are dropped */
+	KP_SET_NODEPORT_IPS,  /* prefixes within which the node's addresses serve node ports */
+	KP_SET_SERVICE_CIDRS, /* prefixes whose unused addresses are dropped */
 	KP_N_SETS,
 };
 
@@ -98,11 +99,11 @@ enum kp_nft_set_id {
 
 struct kp_nft_set_desc {
 	const char *name;
-	uint8_t key[KP_NFT_MAX_FIELDS];  /* enum kp_nft_field, KP_FIELD_NONE ends */
+	uint8_t key[KP_NFT_MAX_FIELDS];	 /* enum kp_nft_field, KP_FIELD_NONE ends */
 	uint8_t data[KP_NFT_MAX_FIELDS]; /* the same, of maps */
-	bool is_interval; /* the last field is a prefix */
-	bool is_shared;   /* one element may stand for several virtual services */
-	bool is_dynamic;  /* packets make its elements, which time out */
+	bool is_interval;		 /* the last field is a prefix */
+	bool is_shared;			 /* one element may stand for several virtual services */
+	bool is_dynamic;		 /* packets make its elements, which time out */
 };
 
 extern const struct kp_nft_set_desc kp_nft_sets[KP_N_SETS];

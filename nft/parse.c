@@ -48,7 +48,8 @@ static bool split_comment(const char *comment, char *owner, size_t owner_size, c
 	const char *colon = comment ? strchr(comment, ':') : NULL, *space;
 	size_t len;
 
-	if (!colon || (size_t)(colon - comment) >= owner_size || !memchr(comment, '/', colon - comment))
+	if (!colon || (size_t)(colon - comment) >= owner_size ||
+	    !memchr(comment, '/', colon - comment))
 		return false;
 	memcpy(owner, comment, colon - comment);
 	owner[colon - comment] = 0;
@@ -237,8 +238,8 @@ static enum kp_policy policy_of(const struct kp_nft_elements *elements,
 							: KP_POLICY_EXTERNAL;
 }
 
-static void parse_frontend(const struct kp_nft_elements *elements,
-			   const struct kp_nft_element *e, struct kp_state *ret)
+static void parse_frontend(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
+			   struct kp_state *ret)
 {
 	char owner[320], port[128];
 	struct kp_vservice *v;

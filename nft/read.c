@@ -50,9 +50,9 @@ static int on_generation(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh,
-			  sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == NFTA_GEN_ID) *
-		(uint32_t *)arg = ntohl(mnl_attr_get_u32(attr));
+	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attr) == NFTA_GEN_ID)
+			*(uint32_t *)arg = ntohl(mnl_attr_get_u32(attr));
 	return MNL_CB_STOP;
 }
 
@@ -81,9 +81,8 @@ static bool set_is_right(enum kp_family family, const struct nftnl_set *set)
 		return nftnl_set_get_u32(set, NFTNL_SET_FLAGS) == kp_nft_set_flags(desc) &&
 		       nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE) ==
 			       kp_nft_key_type(family, desc->key) &&
-		       (!kp_nft_set_is_map(desc) ||
-			nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) ==
-				kp_nft_key_type(family, desc->data));
+		       (!kp_nft_set_is_map(desc) || nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) ==
+							    kp_nft_key_type(family, desc->data));
 	}
 	return false;
 }
@@ -234,8 +233,7 @@ static void read_value(const struct nlattr *value, uint8_t *ret, size_t size)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, value)
-	{
+	mnl_attr_for_each_nested (attr, value) {
 		size_t len = mnl_attr_get_payload_len(attr);
 
 		if (mnl_attr_get_type(attr) == NFTA_DATA_VALUE)
@@ -267,8 +265,7 @@ static void read_element(const struct element_reader *reader, const struct nlatt
 	struct kp_nft_element e = {.family = reader->family, .set = reader->set};
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, elem)
-	{
+	mnl_attr_for_each_nested (attr, elem) {
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_KEY:
 			read_value(attr, e.key, sizeof(e.key));
@@ -297,9 +294,10 @@ static int on_elements(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct nlattr *attr, *elem;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) ==
-								  NFTA_SET_ELEM_LIST_ELEMENTS)
-		mnl_attr_for_each_nested(elem, attr) read_element(arg, elem);
+	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
+			mnl_attr_for_each_nested (elem, attr)
+				read_element(arg, elem);
 	return MNL_CB_OK;
 }
 

@@ -100,8 +100,7 @@ static uint32_t affinity_service(const struct kp_vservice *v)
 
 static void render_cluster_ip(const struct renderer *r, const struct kp_frontend *f)
 {
-	struct kp_nft_element *e =
-		kp_nft_elements_add(r->out, r->v->family, KP_SET_CLUSTER_IPS);
+	struct kp_nft_element *e = kp_nft_elements_add(r->out, r->v->family, KP_SET_CLUSTER_IPS);
 
 	put_addr(e->key, r->v->family, &f->addr);
 }
@@ -218,9 +217,8 @@ static void render_affinity_endpoints(const struct renderer *r, const struct kp_
 			continue;
 		render_affinity_endpoint(r, map, service | target->id, target);
 		if (both)
-			render_affinity_endpoint(r, map,
-						 service | KP_NFT_AFFINITY_LOCAL | target->id,
-						 target);
+			render_affinity_endpoint(
+				r, map, service | KP_NFT_AFFINITY_LOCAL | target->id, target);
 	}
 }
 

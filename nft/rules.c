@@ -16,17 +16,18 @@ enum {
 	PRIO_SRCNAT = 100
 };
 
-/* What is drawn from: a slot table of endpoints, the sets that tell its size, and its first slot. */
+/* What is drawn from: a slot table of endpoints, the sets that tell its size, and its first slot.
+ */
 struct group {
 	const char *prefix; /* of chain names */
 	enum kp_nft_set_id slots, sizes, first;
 	bool ids; /* the slots hold endpoint ids for the packet's priority */
 };
 
-#define GROUP(prefix_, set_)                                                                       \
-	{                                                                                          \
-		.prefix = prefix_, .slots = (set_) + KP_SET_ENDPOINTS,                             \
-		.sizes = (set_) + KP_SET_SLOTS_2, .first = set_,                                   \
+#define GROUP(prefix_, set_)                                           \
+	{                                                              \
+		.prefix = prefix_, .slots = (set_) + KP_SET_ENDPOINTS, \
+		.sizes = (set_) + KP_SET_SLOTS_2, .first = set_,       \
 	}
 
 static const struct group services = GROUP("", KP_SET_SERVICES);
@@ -134,8 +135,8 @@ static void chain_draw(struct builder *b, const struct group *g, unsigned int si
 	add_draw(b, g, g->slots, 1U << size);
 }
 
-/* How often a slot is drawn before the lower half is taken: more than half of a table's slots are in
- * use, so eight misses in a row are rarer than 1 in 256. */
+/* How often a slot is drawn before the lower half is taken: more than half of a table's slots are
+ * in use, so eight misses in a row are rarer than 1 in 256. */
 static unsigned int n_draws(unsigned int size)
 {
 	if (size == 1)
@@ -240,8 +241,8 @@ static void add_priority_change(struct builder *b, uint32_t keep, uint32_t bits)
  * so that two packets of one client at the same time agree. */
 static void chain_affinity(struct builder *b, const char *prefix, bool local, uint32_t timeout_s)
 {
-	enum kp_nft_set_id endpoints =
-		local ? KP_SET_AFFINITY_LOCAL_ENDPOINTS : KP_SET_AFFINITY_ENDPOINTS;
+	enum kp_nft_set_id endpoints = local ? KP_SET_AFFINITY_LOCAL_ENDPOINTS
+					     : KP_SET_AFFINITY_ENDPOINTS;
 	uint32_t own = local ? KP_NFT_AFFINITY_LOCAL : 0, other = KP_NFT_AFFINITY_LOCAL ^ own;
 	struct kp_nft_rule r;
 	char name[32];
@@ -257,7 +258,8 @@ static void chain_affinity(struct builder *b, const char *prefix, bool local, ui
 	r = add_rule(b);
 	kp_expr_affinity_forget(&r);
 	add_verdict(b, NFT_JUMP, affinity.prefix, "slots");
-	/* update @affinity-clients { ip saddr . meta priority & SERVICE timeout T : meta priority } */
+	/* update @affinity-clients { ip saddr . meta priority & SERVICE timeout T : meta priority }
+	 */
 	r = add_rule(b);
 	kp_expr_affinity_remember(&r, timeout_s);
 	add_priority_change(b, KP_NFT_AFFINITY_SERVICE | KP_NFT_AFFINITY_LOCAL, 0);
@@ -271,7 +273,8 @@ static void chains_affinity(struct builder *b, const char *name, const char *pre
 		chain_affinity(b, prefix, local, b->features->timeouts_s[i]);
 	add_chain(b, "", name);
 	for (size_t i = 0; i < b->features->n_timeouts; i++) {
-		/* meta priority . numgen random mod 1 offset T @affinity-timeouts goto affinity-T */
+		/* meta priority . numgen random mod 1 offset T @affinity-timeouts goto affinity-T
+		 */
 		struct kp_nft_rule r = add_rule(b);
 		char chain[64];
 

@@ -398,25 +398,23 @@ static bool find_element(const struct nlmsghdr *nlh, uint32_t offset, struct kp_
 
 	memset(ret, 0, sizeof(*ret));
 	ret->family = nfg->nfgen_family == NFPROTO_IPV4 ? KP_IPV4 : KP_IPV6;
-	mnl_attr_for_each(attr, nlh, sizeof(*nfg))
-	{
+	mnl_attr_for_each (attr, nlh, sizeof(*nfg)) {
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_LIST_SET:
 			if (!find_set(mnl_attr_get_str(attr), &ret->set))
 				return false;
 			break;
 		case NFTA_SET_ELEM_LIST_ELEMENTS:
-			mnl_attr_for_each_nested(elem, attr)
-			{
+			mnl_attr_for_each_nested (elem, attr) {
 				uint32_t start = (const char *)elem - (const char *)nlh;
 
 				if (offset < start || offset >= start + elem->nla_len)
 					continue;
-				mnl_attr_for_each_nested(key, elem) if (mnl_attr_get_type(key) ==
-									NFTA_SET_ELEM_KEY)
-					memcpy(ret->key,
-					       (const char *)mnl_attr_get_payload(key) + 4,
-					       mnl_attr_get_payload_len(key) - 4);
+				mnl_attr_for_each_nested (key, elem)
+					if (mnl_attr_get_type(key) == NFTA_SET_ELEM_KEY)
+						memcpy(ret->key,
+						       (const char *)mnl_attr_get_payload(key) + 4,
+						       mnl_attr_get_payload_len(key) - 4);
 				return true;
 			}
 		}
@@ -477,8 +475,9 @@ static void read_answer(struct answers *a, const struct nlmsghdr *nlh)
 	offset = sizeof(*e);
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
 		offset += mnl_nlmsg_get_payload_len(&e->msg);
-	mnl_attr_for_each(attr, nlh, offset) if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_OFFS)
-		a->offset = mnl_attr_get_u32(attr);
+	mnl_attr_for_each (attr, nlh, offset)
+		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_OFFS)
+			a->offset = mnl_attr_get_u32(attr);
 }
 
 /* The kernel has answered all when sendmsg() returns, so reading ends when there is nothing left.

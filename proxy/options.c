@@ -119,12 +119,12 @@ static int set_masquerade_bit(struct kp_options *o, const char *value)
 	return 0;
 }
 
-#define SETTER(name, field)                                                                        \
-	static int name(struct kp_options *o, const char *value)                                   \
-	{                                                                                          \
-		(void)value;                                                                       \
-		o->field = true;                                                                   \
-		return 0;                                                                          \
+#define SETTER(name, field)                                      \
+	static int name(struct kp_options *o, const char *value) \
+	{                                                        \
+		(void)value;                                     \
+		o->field = true;                                 \
+		return 0;                                        \
 	}
 SETTER(set_masquerade_all, settings.masquerade_all)
 SETTER(set_once, once)
@@ -140,8 +140,7 @@ static const struct {
 } flags[] = {
 	{"mode", "nft", set_mode, "how packets are balanced (default nft)"},
 	{"manifests", "DIR", set_manifests, "read objects from the YAML and JSON files of DIR"},
-	{"hostname-override", "NAME", set_node_name,
-	 "name of this node (default: the host name)"},
+	{"hostname-override", "NAME", set_node_name, "name of this node (default: the host name)"},
 	{"cluster-cidr", "CIDR[,CIDR]", set_cluster_cidr,
 	 "addresses of pods, one range per family"},
 	{"nodeport-addresses", "primary|all|CIDR,...", set_node_ports,
@@ -159,7 +158,9 @@ static const struct {
 	{"version", NULL, set_version, "print the version and exit"},
 	{"help", NULL, set_help, "print this and exit"},
 };
-enum { N_FLAGS = sizeof(flags) / sizeof(flags[0]) };
+enum {
+	N_FLAGS = sizeof(flags) / sizeof(flags[0])
+};
 
 void kp_options_print_help(void)
 {
@@ -208,8 +209,8 @@ int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_er
 		if (c < 0)
 			break;
 		if (c != 0)
-			return kp_err_set(err, EINVAL, "'%s': unknown flag, or its value is missing",
-					  argv[at]);
+			return kp_err_set(err, EINVAL,
+					  "'%s': unknown flag, or its value is missing", argv[at]);
 		if (flags[index].set(ret, optarg) < 0)
 			return kp_err_set(err, EINVAL, "--%s: '%s' is not valid; expected %s",
 					  flags[index].name, optarg, flags[index].value);

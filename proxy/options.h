@@ -7,11 +7,11 @@
 
 struct kp_options {
 	const char *manifests;
-	char node_name[256];       /* trimmed and in lower case (ND-1) */
+	char node_name[256]; /* trimmed and in lower case (ND-1) */
 	struct kp_settings settings;
-	const char *healthz;       /* "ADDRESS:PORT", NULL = off */
-	bool node_ports_primary;   /* serve node ports on the Node's addresses (NP-4) */
-	size_t n_node_ports;       /* else within these prefixes; none = everywhere */
+	const char *healthz;	 /* "ADDRESS:PORT", NULL = off */
+	bool node_ports_primary; /* serve node ports on the Node's addresses (NP-4) */
+	size_t n_node_ports;	 /* else within these prefixes; none = everywhere */
 	struct kp_prefix node_ports[32];
 	bool once, dry_run, cleanup, help, version;
 };

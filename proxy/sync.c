@@ -5,7 +5,10 @@
 
 #include "kproxy/log.h"
 
-enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 30000 };
+enum {
+	RETRY_FIRST_MS = 100,
+	RETRY_MAX_MS = 30000
+};
 
 struct kp_sync {
 	const struct kp_options *options;
@@ -13,11 +16,11 @@ struct kp_sync {
 	struct kp_backend *backend;
 	struct kp_planner planner;
 	struct kp_state installed;
-	bool full;              /* the next sync compares everything with the kernel */
-	bool done;              /* nothing is waiting */
+	bool full;		 /* the next sync compares everything with the kernel */
+	bool done;		 /* nothing is waiting */
 	unsigned int n_failures; /* in a row */
-	bool running;           /* the handles are open */
-	uv_timer_t timer;       /* retry, and the next turn of the loop (0 ms) */
+	bool running;		 /* the handles are open */
+	uv_timer_t timer;	 /* retry, and the next turn of the loop (0 ms) */
 };
 
 /* What has to change, in the words of the manifests. */
@@ -46,15 +49,14 @@ static void report_conflict(const char *loser, const char *winner, const struct 
 		kp_addr_port_text(v->family, &f->addr, f->port, text);
 	kp_log_error("sync", "frontend not served, another Service has it; change one of them",
 		     "service=%s portName=%s field=%s frontend=%s protocol=%s owner=%s", loser,
-		     kp_log_quote(v->port_name), field_name(f->type), text,
-		     kp_proto_name(v->proto), winner);
+		     kp_log_quote(v->port_name), field_name(f->type), text, kp_proto_name(v->proto),
+		     winner);
 }
 
 static void report_no_affinity(const char *owner)
 {
 	kp_log_error("sync", "too many Services or endpoints with session affinity",
-		     "service=%s consequence=%s", owner,
-		     kp_log_quote("balanced without affinity"));
+		     "service=%s consequence=%s", owner, kp_log_quote("balanced without affinity"));
 }
 
 struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_backend_ops *ops,
@@ -81,8 +83,7 @@ void kp_sync_free(struct kp_sync *sync)
 	free(sync);
 }
 
-void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store,
-		    struct kp_tracker *tracker)
+void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store, struct kp_tracker *tracker)
 {
 	sync->planner.store = store;
 	sync->planner.tracker = tracker;
@@ -164,9 +165,9 @@ static size_t node_port_ranges(const struct kp_sync *sync, struct kp_prefix *ret
 
 static void build_plan(struct kp_sync *sync, struct kp_plan *ret)
 {
-	struct kp_prefix ranges[sizeof(sync->options->node_ports) /
-					sizeof(sync->options->node_ports[0]) +
-				KP_N_FAMILIES];
+	struct kp_prefix
+		ranges[sizeof(sync->options->node_ports) / sizeof(sync->options->node_ports[0]) +
+		       KP_N_FAMILIES];
 
 	kp_planner_build(&sync->planner, &sync->installed, sync->full, ranges,
 			 node_port_ranges(sync, ranges), ret);

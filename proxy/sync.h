@@ -18,8 +18,7 @@ void kp_sync_free(struct kp_sync *sync);
 void kp_sync_wake(void *sync);
 
 /* Borrows what is synced; the first sync is a full one. */
-void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store,
-		    struct kp_tracker *tracker);
+void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store, struct kp_tracker *tracker);
 
 /* Runs syncs from now on, in 'loop'. */
 void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop);

@@ -11,7 +11,11 @@
 #include "kproxy/err.h"
 
 /* The two families, in the order in which everything is indexed and printed. */
-enum kp_family { KP_IPV4, KP_IPV6, KP_N_FAMILIES };
+enum kp_family {
+	KP_IPV4,
+	KP_IPV6,
+	KP_N_FAMILIES
+};
 
 /* An address in network byte order; IPv4 uses the first four bytes and the rest is zero, so that
  * addresses can be compared and hashed as memory. */
@@ -21,8 +25,8 @@ struct kp_addr {
 
 struct kp_prefix {
 	struct kp_addr addr; /* host bits are zero */
-	uint8_t family;      /* enum kp_family */
-	uint8_t len;         /* bits */
+	uint8_t family;	     /* enum kp_family */
+	uint8_t len;	     /* bits */
 };
 
 #define KP_ADDR_TEXT_SIZE 64 /* also holds "[address]:port" and "address/len" */

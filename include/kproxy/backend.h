@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a data path must be able to do.  Backends see states and plans, never a Kubernetes object. */
+/* What a data path must be able to do.  Backends see states and plans, never a Kubernetes object.
+ */
 #ifndef KPROXY_BACKEND_H
 #define KPROXY_BACKEND_H
 
@@ -9,8 +10,8 @@
 
 /* How packets of pods are told from others. */
 enum kp_detect {
-	KP_DETECT_RANGE,            /* the source is in pod_range (LD-2) */
-	KP_DETECT_INTERFACE,        /* they come in by the interface pod_interface (LD-4) */
+	KP_DETECT_RANGE,	    /* the source is in pod_range (LD-2) */
+	KP_DETECT_INTERFACE,	    /* they come in by the interface pod_interface (LD-4) */
 	KP_DETECT_INTERFACE_PREFIX, /* ... or by one whose name starts like that */
 };
 
@@ -26,10 +27,10 @@ struct kp_settings {
 
 /* What one apply cost. */
 struct kp_apply_stats {
-	size_t n_ops;         /* elements, chains, rules, sets put or removed */
-	size_t n_bytes;       /* netlink bytes sent */
-	int64_t kernel_us;    /* time from the first byte sent to the last answer read */
-	bool restructured;    /* the rules themselves had to be made or mended */
+	size_t n_ops;	   /* elements, chains, rules, sets put or removed */
+	size_t n_bytes;	   /* netlink bytes sent */
+	int64_t kernel_us; /* time from the first byte sent to the last answer read */
+	bool restructured; /* the rules themselves had to be made or mended */
 };
 
 struct kp_backend; /* each backend's own */

@@ -10,11 +10,14 @@
 #include <stdlib.h>
 
 struct kp_err {
-	int code;       /* negative errno, 0 when unset */
+	int code;	/* negative errno, 0 when unset */
 	char text[768]; /* one line, no newline */
 };
 
-#define KP_ERR_INIT {.code = 0}
+#define KP_ERR_INIT       \
+	{                 \
+		.code = 0 \
+	}
 
 /* Sets the error from a printf format and returns -code; 'code' is a positive errno.  'err' may be
  * NULL. */
@@ -45,11 +48,11 @@ static inline void kp_freep(void *p)
 #define kp_autofree KP_CLEANUP(kp_freep)
 
 /* Hands ownership over: yields the pointer and leaves NULL behind. */
-#define KP_TAKE(p)                                                                                 \
-	({                                                                                         \
-		__typeof__(p) taken_ = (p);                                                        \
-		(p) = NULL;                                                                        \
-		taken_;                                                                            \
+#define KP_TAKE(p)                          \
+	({                                  \
+		__typeof__(p) taken_ = (p); \
+		(p) = NULL;                 \
+		taken_;                     \
 	})
 
 #endif

@@ -8,7 +8,12 @@
 #ifndef KPROXY_LOG_H
 #define KPROXY_LOG_H
 
-enum kp_log_level { KP_LOG_ERROR, KP_LOG_WARN, KP_LOG_INFO, KP_LOG_DEBUG };
+enum kp_log_level {
+	KP_LOG_ERROR,
+	KP_LOG_WARN,
+	KP_LOG_INFO,
+	KP_LOG_DEBUG
+};
 
 /* Lines above this level are dropped; KP_LOG_INFO at start. */
 void kp_log_set_level(enum kp_log_level level);

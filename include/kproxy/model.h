@@ -2,7 +2,8 @@
 /* The Kubernetes objects that matter here, reduced to the fields that are used.
  *
  * Decoders make them (decode.h), the store keeps them (store.h), kp_desired_build() reads them.
- * Nothing behind the desired state knows these types.  Rule ids are those of docs/conformance.md. */
+ * Nothing behind the desired state knows these types.  Rule ids are those of docs/conformance.md.
+ */
 #ifndef KPROXY_MODEL_H
 #define KPROXY_MODEL_H
 
@@ -23,9 +24,9 @@ enum kp_kind {
 const char *kp_kind_name(enum kp_kind kind);
 
 struct kp_service_port {
-	char *name;         /* may be empty, never NULL */
-	uint8_t proto;      /* IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP */
-	uint16_t port;      /* host byte order, never 0 */
+	char *name;	    /* may be empty, never NULL */
+	uint8_t proto;	    /* IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP */
+	uint16_t port;	    /* host byte order, never 0 */
 	uint16_t node_port; /* host byte order, 0 = none */
 };
 
@@ -35,7 +36,7 @@ struct kp_addr_list {
 	struct kp_family_addr {
 		struct kp_addr addr;
 		uint8_t family; /* enum kp_family */
-	} *items;
+	} * items;
 };
 
 struct kp_prefix_list {
@@ -47,16 +48,16 @@ struct kp_prefix_list {
  * never kept (SV-2, IN-5). */
 struct kp_service {
 	char *ns, *name;
-	int64_t created_s;                     /* creationTimestamp, Unix time; 0 = unknown */
+	int64_t created_s;			  /* creationTimestamp, Unix time; 0 = unknown */
 	struct kp_addr cluster_ip[KP_N_FAMILIES]; /* zero = none of this family (SV-3) */
 	struct kp_addr_list external_ips;
-	struct kp_addr_list vips;              /* status.loadBalancer, ipMode VIP (SV-5) */
-	struct kp_prefix_list source_ranges;   /* FW-1..6 */
-	bool has_source_ranges;                /* the list was not empty (SV-6) */
-	bool external_local, internal_local;   /* SV-8 */
-	bool needs_health_port;                /* SV-8 */
-	uint16_t health_check_node_port;       /* host byte order, 0 = none */
-	uint32_t sticky_timeout_s;             /* session affinity ClientIP, 0 = none */
+	struct kp_addr_list vips;	     /* status.loadBalancer, ipMode VIP (SV-5) */
+	struct kp_prefix_list source_ranges; /* FW-1..6 */
+	bool has_source_ranges;		     /* the list was not empty (SV-6) */
+	bool external_local, internal_local; /* SV-8 */
+	bool needs_health_port;		     /* SV-8 */
+	uint16_t health_check_node_port;     /* host byte order, 0 = none */
+	uint32_t sticky_timeout_s;	     /* session affinity ClientIP, 0 = none */
 	size_t n_ports;
 	struct kp_service_port *ports;
 };
@@ -64,14 +65,14 @@ struct kp_service {
 struct kp_endpoint {
 	struct kp_addr addr;
 	bool ready, serving, terminating;
-	bool local;            /* nodeName is our own node (ES-6) */
-	bool has_node_hints;   /* hints.forNodes is not empty */
-	bool hinted_here;      /* hints.forNodes lists our own node */
-	char *zone_hints;      /* hints.forZones: NUL-terminated names, then an empty one; NULL = none */
+	bool local;	     /* nodeName is our own node (ES-6) */
+	bool has_node_hints; /* hints.forNodes is not empty */
+	bool hinted_here;    /* hints.forNodes lists our own node */
+	char *zone_hints; /* hints.forZones: NUL-terminated names, then an empty one; NULL = none */
 };
 
 struct kp_slice_port {
-	char *name;    /* may be empty, never NULL */
+	char *name; /* may be empty, never NULL */
 	uint8_t proto;
 	uint16_t port; /* host byte order, never 0 */
 };
@@ -90,11 +91,11 @@ struct kp_endpointslice {
 /* Node v1; only our own is kept. */
 struct kp_node {
 	char *name;
-	char *zone;                              /* label topology.kubernetes.io/zone, "" = none */
-	struct kp_addr ip[KP_N_FAMILIES];        /* primary address per family, zero = none (ND-2) */
+	char *zone;			  /* label topology.kubernetes.io/zone, "" = none */
+	struct kp_addr ip[KP_N_FAMILIES]; /* primary address per family, zero = none (ND-2) */
 	struct kp_prefix pod_cidr[KP_N_FAMILIES]; /* spec.podCIDRs, first per family */
 	bool has_pod_cidr[KP_N_FAMILIES];
-	bool eligible;                           /* ND-6 */
+	bool eligible; /* ND-6 */
 };
 
 /* ServiceCIDR networking.k8s.io/v1. */

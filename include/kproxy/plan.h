@@ -46,25 +46,25 @@ enum kp_frontend_type {
 
 /* Which endpoints a client reaches, and whose source address is rewritten. */
 enum kp_policy {
-	KP_POLICY_INTERNAL, /* cluster set; masquerade all but the node's pods (DP-1) */
-	KP_POLICY_EXTERNAL, /* cluster set; masquerade everyone (DP-5) */
+	KP_POLICY_INTERNAL,	  /* cluster set; masquerade all but the node's pods (DP-1) */
+	KP_POLICY_EXTERNAL,	  /* cluster set; masquerade everyone (DP-5) */
 	KP_POLICY_INTERNAL_LOCAL, /* local set; masquerade all but the node's pods (DP-2, DP-3) */
-	KP_POLICY_EXTERNAL_LOCAL, /* pods and the node: cluster set; others: local set, unmasqueraded
-				   * (DP-6, DP-7) */
+	KP_POLICY_EXTERNAL_LOCAL, /* pods and the node: cluster set; others: local set,
+				   * unmasqueraded (DP-6, DP-7) */
 };
 
 struct kp_frontend {
 	struct kp_addr addr;
 	uint16_t port;
-	uint8_t type;   /* enum kp_frontend_type */
+	uint8_t type;	/* enum kp_frontend_type */
 	uint8_t policy; /* enum kp_policy */
-	bool guarded;   /* only the sources of its virtual service get in (FW-1, FW-3) */
+	bool guarded;	/* only the sources of its virtual service get in (FW-1, FW-3) */
 };
 
 /* Session affinity (SA-1): a client stays with its endpoint. */
 struct kp_affinity {
-	uint32_t timeout_s;        /* since the client's last new flow (SA-3); 0 = no affinity */
-	uint16_t id;               /* of the virtual service in its family, 1 to KP_MAX_AFFINITY_ID */
+	uint32_t timeout_s; /* since the client's last new flow (SA-3); 0 = no affinity */
+	uint16_t id;	    /* of the virtual service in its family, 1 to KP_MAX_AFFINITY_ID */
 	uint16_t last_endpoint_id; /* the one given last, where the search for a free one begins */
 };
 
@@ -72,13 +72,13 @@ struct kp_affinity {
 
 struct kp_vservice {
 	char *port_name; /* may be empty */
-	uint8_t family;  /* enum kp_family */
-	uint8_t proto;   /* IPPROTO_* */
-	bool has_any;    /* an endpoint exists somewhere: an empty set drops, else it rejects (EP-5) */
+	uint8_t family;	 /* enum kp_family */
+	uint8_t proto;	 /* IPPROTO_* */
+	bool has_any; /* an endpoint exists somewhere: an empty set drops, else it rejects (EP-5) */
 	uint16_t n_frontends;
 	struct kp_frontend *frontends;
 	struct kp_endpoint_set cluster; /* EP-2; empty when no frontend uses it */
-	struct kp_endpoint_set local;   /* EP-3; empty when no frontend uses it */
+	struct kp_endpoint_set local;	/* EP-3; empty when no frontend uses it */
 	struct kp_affinity affinity;
 	size_t n_sources; /* for guarded frontends: sorted, none covers another */
 	struct kp_prefix *sources;
@@ -161,9 +161,9 @@ void kp_state_sort(struct kp_state *state);
 
 /* An owner's virtual services before and after. */
 struct kp_change {
-	const char *owner;               /* borrowed from the plan's maker */
+	const char *owner;		 /* borrowed from the plan's maker */
 	const struct kp_vservices *have; /* borrowed */
-	struct kp_vservices want;        /* owned */
+	struct kp_vservices want;	 /* owned */
 };
 
 struct kp_plan {
@@ -172,7 +172,7 @@ struct kp_plan {
 	bool full;
 	size_t n_changes;
 	struct kp_change *changes;
-	struct kp_facts facts;             /* wanted */
+	struct kp_facts facts;		   /* wanted */
 	const struct kp_facts *have_facts; /* borrowed */
 	bool facts_changed;
 };

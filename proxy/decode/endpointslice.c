@@ -140,7 +140,8 @@ static int decode_address(const struct kp_decoder *d, const struct kp_field *end
 	if (n == 0)
 		kp_decode_warn(d, addresses, "empty, endpoint ignored");
 	else if (kp_field_parse_addr(text, &family, ret) < 0)
-		kp_decode_warn(d, first, "'%.64s' is not a plain IP address, endpoint ignored", text);
+		kp_decode_warn(d, first, "'%.64s' is not a plain IP address, endpoint ignored",
+			       text);
 	else if (family != wanted)
 		kp_decode_warn(d, first, "'%.64s' is not %s as addressType says, endpoint ignored",
 			       text, kp_family_name(wanted));

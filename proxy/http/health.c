@@ -18,8 +18,8 @@ struct kp_health {
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned int status,
 			      const char *body)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-		strlen(body), (void *)body, MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *response = MHD_create_response_from_buffer(strlen(body), (void *)body,
+									MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result r;
 
 	MHD_add_response_header(response, "Content-Type", "application/json");
@@ -110,7 +110,8 @@ int kp_health_open(const char *address, uv_loop_t *loop, bool (*is_healthy)(cons
 		MHD_OPTION_CONNECTION_TIMEOUT, 10U, MHD_OPTION_END);
 	if (!health->daemon) {
 		free(health);
-		return kp_err_errno(err, errno ? errno : EADDRINUSE, "health server on %s", address);
+		return kp_err_errno(err, errno ? errno : EADDRINUSE, "health server on %s",
+				    address);
 	}
 	uv_poll_init(loop, &health->poll,
 		     MHD_get_daemon_info(health->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);

@@ -11,8 +11,8 @@ struct kp_directory;
 struct kp_store;
 
 /* Reads every *.yaml, *.yml and *.json file of 'path' into the store and, when 'loop' is not NULL,
- * follows changes on disk from then on.  Bad files and objects are logged, one line each, and do not
- * make it fail; a directory that cannot be read does.
+ * follows changes on disk from then on.  Bad files and objects are logged, one line each, and do
+ * not make it fail; a directory that cannot be read does.
  *
  * 'path' and 'node_name' are copied; 'store' and 'loop' are borrowed and outlive the source. */
 int kp_directory_open(const char *path, const char *node_name, struct kp_store *store,

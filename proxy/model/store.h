@@ -13,8 +13,8 @@ struct kp_tracker;
 
 /* One Service name with everything known about it. */
 struct kp_store_service {
-	const char *key;                         /* "namespace/name" */
-	const struct kp_service *service;        /* NULL: only slices so far */
+	const char *key;		  /* "namespace/name" */
+	const struct kp_service *service; /* NULL: only slices so far */
 	size_t n_slices;
 	const struct kp_endpointslice *const *slices; /* sorted by name */
 };

@@ -142,9 +142,8 @@ int kp_affinity_assign(struct kp_affinity_ids *ids, struct kp_vservices *want,
 
 	for (size_t i = 0; i < want->n; i++) {
 		struct kp_vservice *v = &want->items[i];
-		int s = v->affinity.timeout_s
-				? assign_vservice(ids, v, kp_vservices_find(have, v))
-				: 0;
+		int s = v->affinity.timeout_s ? assign_vservice(ids, v, kp_vservices_find(have, v))
+					      : 0;
 
 		r = s < 0 ? s : r;
 	}

@@ -6,8 +6,8 @@
 #include "plan/endpoints.h"
 
 /* An address that a Service lists twice is one frontend. */
-static void add_frontend(struct kp_vservice *v, enum kp_frontend_type type,
-			 enum kp_policy policy, const struct kp_addr *addr, uint16_t port)
+static void add_frontend(struct kp_vservice *v, enum kp_frontend_type type, enum kp_policy policy,
+			 const struct kp_addr *addr, uint16_t port)
 {
 	struct kp_frontend *f;
 
@@ -22,8 +22,7 @@ static void add_frontend(struct kp_vservice *v, enum kp_frontend_type type,
 }
 
 static void add_frontends_of(struct kp_vservice *v, enum kp_frontend_type type,
-			     enum kp_policy policy, const struct kp_addr_list *addrs,
-			     uint16_t port)
+			     enum kp_policy policy, const struct kp_addr_list *addrs, uint16_t port)
 {
 	for (size_t i = 0; i < addrs->n; i++)
 		if (addrs->items[i].family == v->family)
@@ -35,10 +34,10 @@ static void add_frontends(struct kp_vservice *v, const struct kp_service *servic
 			  const struct kp_service_port *port)
 {
 	static const struct kp_addr any;
-	enum kp_policy internal =
-		service->internal_local ? KP_POLICY_INTERNAL_LOCAL : KP_POLICY_INTERNAL;
-	enum kp_policy external =
-		service->external_local ? KP_POLICY_EXTERNAL_LOCAL : KP_POLICY_EXTERNAL;
+	enum kp_policy internal = service->internal_local ? KP_POLICY_INTERNAL_LOCAL
+							  : KP_POLICY_INTERNAL;
+	enum kp_policy external = service->external_local ? KP_POLICY_EXTERNAL_LOCAL
+							  : KP_POLICY_EXTERNAL;
 
 	add_frontend(v, KP_CLUSTER_IP, internal, &service->cluster_ip[v->family], port->port);
 	add_frontends_of(v, KP_EXTERNAL_IP, external, &service->external_ips, port->port);

@@ -10,8 +10,8 @@
  * list when the Service is not there.  Slots are in the order of addresses: kp_slots_keep() puts
  * them where they are installed.
  *
- * Affinity and endpoint ids are left 0: kp_affinity_assign() gives them.  'node' is our own, NULL when
- * it is not known.  '*ret' is empty on entry and owned by the caller. */
+ * Affinity and endpoint ids are left 0: kp_affinity_assign() gives them.  'node' is our own, NULL
+ * when it is not known.  '*ret' is empty on entry and owned by the caller. */
 void kp_desired_build(const struct kp_store_service *service, const struct kp_node *node,
 		      struct kp_vservices *ret);
 

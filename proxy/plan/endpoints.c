@@ -87,7 +87,11 @@ static bool zone_hinted(const struct kp_endpoint *endpoint, const char *zone)
 }
 
 /* The topology filter of a service port, decided over its ready endpoints (EP-6 ... EP-9). */
-enum filter { FILTER_NONE, FILTER_NODE, FILTER_ZONE };
+enum filter {
+	FILTER_NONE,
+	FILTER_NODE,
+	FILTER_ZONE
+};
 
 static enum filter choose_filter(const struct candidates *c, const char *zone)
 {
@@ -166,9 +170,8 @@ static bool any_usable(const struct candidates *c)
 	return false;
 }
 
-void kp_endpoints_choose(const struct kp_store_service *service,
-			 const struct kp_service_port *port, enum kp_family family,
-			 const char *zone, struct kp_endpoint_choice *ret)
+void kp_endpoints_choose(const struct kp_store_service *service, const struct kp_service_port *port,
+			 enum kp_family family, const char *zone, struct kp_endpoint_choice *ret)
 {
 	struct candidates c = {0};
 

@@ -150,8 +150,7 @@ static void mark_all(struct kp_planner *planner, const struct kp_state *have)
 }
 
 void kp_planner_build(struct kp_planner *planner, const struct kp_state *have, bool full,
-		      const struct kp_prefix *node_ports, size_t n_node_ports,
-		      struct kp_plan *ret)
+		      const struct kp_prefix *node_ports, size_t n_node_ports, struct kp_plan *ret)
 {
 	struct pass pass = {.planner = planner,
 			    .have = have,

@@ -30,8 +30,7 @@ struct kp_planner {
  * '*ret' is empty on entry; it borrows from 'have' and the tracker, and is carried out or cleared
  * before either changes.  May mark further owners in the tracker. */
 void kp_planner_build(struct kp_planner *planner, const struct kp_state *have, bool full,
-		      const struct kp_prefix *node_ports, size_t n_node_ports,
-		      struct kp_plan *ret);
+		      const struct kp_prefix *node_ports, size_t n_node_ports, struct kp_plan *ret);
 
 /* Nothing to do. */
 bool kp_plan_is_empty(const struct kp_plan *plan);

@@ -42,7 +42,8 @@ void kp_endpoint_set_add(struct kp_endpoint_set *set, const struct kp_addr *addr
 {
 	/* Grows at powers of two. */
 	if ((set->n & (set->n - 1)) == 0)
-		set->slots = kp_xrealloc(set->slots, (set->n ? 2 * set->n : 1) * sizeof(*set->slots));
+		set->slots = kp_xrealloc(set->slots,
+					 (set->n ? 2 * set->n : 1) * sizeof(*set->slots));
 	set->slots[set->n] = (struct kp_target){.addr = *addr, .port = port};
 	set->n++;
 }

@@ -11,7 +11,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { UNUSED_PROTOCOL = 29, UNUSED_SUBSYSTEM = 255 };
+enum {
+	UNUSED_PROTOCOL = 29,
+	UNUSED_SUBSYSTEM = 255
+};
 
 static int lacks(const char *what)
 {

@@ -367,7 +367,8 @@ static void test_decode_unusable_cluster_ips_are_refused(void **state)
 	} cases[] = {
 		{"'10.96.0'", "spec.clusterIP: '10.96.0' is not a plain IP address"},
 		{"'10.96.0.256'", "spec.clusterIP: '10.96.0.256' is not a plain IP address"},
-		{"'::ffff:10.0.0.1'", "spec.clusterIP: '::ffff:10.0.0.1' is not a plain IP address"},
+		{"'::ffff:10.0.0.1'",
+		 "spec.clusterIP: '::ffff:10.0.0.1' is not a plain IP address"},
 		{"'0.0.0.0'", "spec.clusterIP: '0.0.0.0' cannot be a cluster IP"},
 		{"'::'", "spec.clusterIP: '::' cannot be a cluster IP"},
 		{"'127.0.0.1'", "spec.clusterIP: '127.0.0.1' cannot be a cluster IP"},
@@ -416,7 +417,8 @@ static void test_decode_ports_out_of_range_are_refused(void **state)
 	assert_bad(f, SERVICE(",'ports':[{'port':'80'}]", ""),
 		   "spec.ports[0].port: expected a whole number, got a string");
 	assert_bad(f, SERVICE(",'ports':[{'port':80.5}]", ""),
-		   "spec.ports[0].port: expected a whole number, got a fraction or a number that is too large");
+		   "spec.ports[0].port: expected a whole number, got a fraction or a number that "
+		   "is too large");
 	assert_bad(f, SERVICE(",'ports':[7]", ""),
 		   "spec.ports[0]: expected an object, got a number");
 	assert_bad(f, SERVICE(",'healthCheckNodePort':-5", ""),
@@ -677,11 +679,10 @@ static void test_decode_slice_ports(void **state)
 	assert_int_equal(s->ports[1].port, 81);
 	assert_int_equal(s->ports[2].proto, IPPROTO_UDP);
 	assert_int_equal(s->ports[2].port, 53);
-	assert_string_equal(
-		f->warnings,
-		"ports[2].port: missing or 0, port ignored|"
-		"ports[3].port: missing or 0, port ignored|"
-		"ports[5].protocol: 'X' is not a protocol that we know, port ignored|");
+	assert_string_equal(f->warnings,
+			    "ports[2].port: missing or 0, port ignored|"
+			    "ports[3].port: missing or 0, port ignored|"
+			    "ports[5].protocol: 'X' is not a protocol that we know, port ignored|");
 	assert_bad(f, SLICE4(",'ports':[{'name':'','port':65536}]"),
 		   "ports[0].port: 65536 is not in 0..65535");
 }

@@ -138,7 +138,8 @@ static void test_json_framer_stops_at_garbage(void **state)
 static void test_json_framer_reports_a_truncated_stream(void **state)
 {
 	(void)state;
-	assert_cut("{\"items\":[{},\n{\"a\":", "1.1@1:{}|1.0@2!JSON: ends before everything is closed|");
+	assert_cut("{\"items\":[{},\n{\"a\":",
+		   "1.1@1:{}|1.0@2!JSON: ends before everything is closed|");
 	assert_cut("{\"a\":\"x", "1.0@1!JSON: ends before everything is closed|");
 }
 

@@ -66,8 +66,7 @@ static void test_slots_new_one_is_appended(void **state)
 static void test_slots_replacement_takes_the_slot(void **state)
 {
 	(void)state;
-	keep((unsigned int[]){1, 2, 3}, 3, (unsigned int[]){1, 3, 9}, 3,
-	     (unsigned int[]){1, 9, 3});
+	keep((unsigned int[]){1, 2, 3}, 3, (unsigned int[]){1, 3, 9}, 3, (unsigned int[]){1, 9, 3});
 }
 
 static void test_slots_nothing_in_common(void **state)
