@@ -5,7 +5,6 @@
  * wants; a full plan is the difference between a rendering of everything and the kernel itself. */
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -508,7 +507,6 @@ static int apply_full(struct kp_backend *be, const struct kp_plan *plan, bool re
 	for (int i = 0; i < 8 && r == -ERESTART; i++)
 		r = apply_full_once(be, plan, rebuild, &want, stats, err);
 	kp_nft_elements_clear(&want);
-	malloc_trim(0);
 	return r;
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A table of counters with open addressing: 24 bytes for each endpoint address, where a hash of
+ * pointers needs 110. */
 #include "nft/shared.h"
 
 #include <stdlib.h>
@@ -8,15 +10,21 @@ struct key {
 	uint8_t set, family;
 };
 
-struct count {
+struct counter {
 	struct key key;
-	int32_t n, n_before; /* 'n_before' is of the time before the change that is being settled */
-	bool touched;
-	UT_hash_handle hh;
+	uint32_t n; /* 0: the place is free */
 };
 
 struct kp_nft_shared {
-	struct count *counts;
+	struct counter *table;
+	size_t size, n_used; /* 'size' is a power of two, at least half of it free */
+};
+
+/* What a change does to one counter. */
+struct difference {
+	struct key key;
+	uint32_t n_before, n_have, n_want;
+	bool told; /* the element has been kept once */
 };
 
 struct kp_nft_shared *kp_nft_shared_new(void)
@@ -24,128 +32,200 @@ struct kp_nft_shared *kp_nft_shared_new(void)
 	return kp_xcalloc(1, sizeof(struct kp_nft_shared));
 }
 
-static void clear(struct kp_nft_shared *shared)
-{
-	struct count *c, *tmp;
-
-	HASH_ITER (hh, shared->counts, c, tmp) {
-		HASH_DEL(shared->counts, c);
-		free(c);
-	}
-}
-
 void kp_nft_shared_free(struct kp_nft_shared *shared)
 {
 	if (!shared)
 		return;
-	clear(shared);
+	free(shared->table);
 	free(shared);
 }
 
-/* Both kinds of shared elements begin with the address that tells them apart. */
-static struct count *get(struct kp_nft_shared *shared, const struct kp_nft_element *e)
+static bool is_shared(const struct kp_nft_element *e)
+{
+	return kp_nft_sets[e->set].is_shared;
+}
+
+/* All kinds of shared elements begin with the address that tells them apart. */
+static struct key key_of(const struct kp_nft_element *e)
 {
 	struct key key;
-	struct count *c;
 
 	memset(&key, 0, sizeof(key));
 	key.set = e->set;
 	key.family = e->family;
 	memcpy(key.addr.bytes, e->key, kp_family_addr_size(e->family));
-	HASH_FIND(hh, shared->counts, &key, sizeof(key), c);
-	if (!c) {
-		c = kp_xcalloc(1, sizeof(*c));
-		c->key = key;
-		HASH_ADD(hh, shared->counts, key, sizeof(c->key), c);
+	return key;
+}
+
+static size_t home(const struct kp_nft_shared *shared, const struct key *key)
+{
+	unsigned int hash;
+
+	HASH_JEN(key, sizeof(*key), hash);
+	return hash & (shared->size - 1);
+}
+
+/* The counter of a key, or the free place where it belongs. */
+static struct counter *find(const struct kp_nft_shared *shared, const struct key *key)
+{
+	size_t i = home(shared, key);
+
+	while (shared->table[i].n && memcmp(&shared->table[i].key, key, sizeof(*key)) != 0)
+		i = (i + 1) & (shared->size - 1);
+	return &shared->table[i];
+}
+
+static void resize(struct kp_nft_shared *shared, size_t size)
+{
+	struct kp_nft_shared old = *shared;
+
+	shared->size = size;
+	shared->table = kp_xcalloc(size, sizeof(*shared->table));
+	for (size_t i = 0; i < old.size; i++)
+		if (old.table[i].n)
+			*find(shared, &old.table[i].key) = old.table[i];
+	free(old.table);
+}
+
+/* Frees a place, and moves up what stands behind it only because it was taken. */
+static void remove_at(struct kp_nft_shared *shared, size_t hole)
+{
+	size_t mask = shared->size - 1, i = hole;
+
+	for (;;) {
+		size_t distance;
+
+		i = (i + 1) & mask;
+		if (!shared->table[i].n)
+			break;
+		distance = (i - home(shared, &shared->table[i].key)) & mask;
+		if (distance >= ((i - hole) & mask)) {
+			shared->table[hole] = shared->table[i];
+			hole = i;
+		}
 	}
-	return c;
+	shared->table[hole].n = 0;
+	shared->n_used--;
+}
+
+static uint32_t get(const struct kp_nft_shared *shared, const struct key *key)
+{
+	return shared->size ? find(shared, key)->n : 0;
+}
+
+static void set(struct kp_nft_shared *shared, const struct key *key, uint32_t n)
+{
+	struct counter *counter;
+
+	if (2 * (shared->n_used + 1) > shared->size)
+		resize(shared, shared->size ? 2 * shared->size : 64);
+	counter = find(shared, key);
+	if (!counter->n && n) {
+		counter->key = *key;
+		shared->n_used++;
+	}
+	if (counter->n && !n)
+		remove_at(shared, counter - shared->table);
+	else
+		counter->n = n;
 }
 
 void kp_nft_shared_reset(struct kp_nft_shared *shared, const struct kp_nft_elements *all)
 {
-	clear(shared);
-	for (size_t i = 0; i < all->n; i++)
-		if (kp_nft_sets[all->items[i].set].is_shared)
-			get(shared, &all->items[i])->n++;
+	free(shared->table);
+	memset(shared, 0, sizeof(*shared));
+	for (size_t i = 0; i < all->n; i++) {
+		struct key key;
+
+		if (!is_shared(&all->items[i]))
+			continue;
+		key = key_of(&all->items[i]);
+		set(shared, &key, get(shared, &key) + 1);
+	}
 }
 
-static void count(struct kp_nft_shared *shared, const struct kp_nft_elements *list, int step)
+static int compare(const void *va, const void *vb)
 {
-	for (size_t i = 0; i < list->n; i++)
-		if (kp_nft_sets[list->items[i].set].is_shared)
-			get(shared, &list->items[i])->n += step;
+	const struct difference *a = va, *b = vb;
+
+	return memcmp(&a->key, &b->key, sizeof(a->key));
+}
+
+static size_t add_differences(struct difference *ret, size_t n,
+			      const struct kp_nft_elements *elements, bool have)
+{
+	for (size_t i = 0; i < elements->n; i++)
+		if (is_shared(&elements->items[i]))
+			ret[n++] = (struct difference){.key = key_of(&elements->items[i]),
+						       .n_have = have,
+						       .n_want = !have};
+	return n;
+}
+
+/* Sorts, and sums up what concerns the same counter. */
+static size_t merge(struct difference *items, size_t n)
+{
+	size_t kept = 0;
+
+	if (n > 1)
+		qsort(items, n, sizeof(*items), compare);
+	for (size_t i = 0; i < n; i++) {
+		if (kept > 0 && compare(&items[kept - 1], &items[i]) == 0) {
+			items[kept - 1].n_have += items[i].n_have;
+			items[kept - 1].n_want += items[i].n_want;
+		} else {
+			items[kept++] = items[i];
+		}
+	}
+	return kept;
+}
+
+static uint32_t n_after(const struct difference *d)
+{
+	return d->n_before - d->n_have + d->n_want;
+}
+
+static void count(struct kp_nft_shared *shared, struct difference *items, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		items[i].n_before = get(shared, &items[i].key);
+		set(shared, &items[i].key, n_after(&items[i]));
+	}
 }
 
 /* Keeps a shared element once, and only when it comes or goes; 'goes' tells which list this is. */
-static void filter(struct kp_nft_shared *shared, struct kp_nft_elements *list, bool goes)
+static void filter(struct difference *items, size_t n, struct kp_nft_elements *list, bool goes)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < list->n; i++) {
-		struct kp_nft_element *e = &list->items[i];
-		struct count *c;
 		bool keep = true;
 
-		if (kp_nft_sets[e->set].is_shared) {
-			c = get(shared, e);
-			keep = c->touched &&
-			       (goes ? c->n_before > 0 && c->n == 0 : c->n_before == 0 && c->n > 0);
-			if (keep)
-				c->touched = false;
+		if (is_shared(&list->items[i])) {
+			const struct difference like = {.key = key_of(&list->items[i])};
+			struct difference *d = bsearch(&like, items, n, sizeof(*items), compare);
+
+			keep = !d->told && (goes ? d->n_before > 0 && n_after(d) == 0
+						 : d->n_before == 0 && n_after(d) > 0);
+			d->told |= keep;
 		}
 		if (keep)
-			list->items[kept++] = *e;
+			list->items[kept++] = list->items[i];
 		else
-			free(e->comment);
+			free(list->items[i].comment);
 	}
 	list->n = kept;
-}
-
-static void untouch(struct kp_nft_shared *shared, struct count **touched, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		touched[i]->touched = false;
-		if (touched[i]->n == 0) {
-			HASH_DEL(shared->counts, touched[i]);
-			free(touched[i]);
-		}
-	}
-}
-
-/* The counters that a change has touched, each once. */
-static size_t collect(struct kp_nft_shared *shared, const struct kp_nft_elements *have,
-		      const struct kp_nft_elements *want, struct count **ret)
-{
-	const struct kp_nft_elements *const lists[] = {have, want};
-	size_t n = 0;
-
-	for (int l = 0; l < 2; l++) {
-		for (size_t i = 0; i < lists[l]->n; i++) {
-			struct count *c;
-
-			if (!kp_nft_sets[lists[l]->items[i].set].is_shared)
-				continue;
-			c = get(shared, &lists[l]->items[i]);
-			if (c->touched)
-				continue;
-			c->touched = true;
-			c->n_before = c->n;
-			ret[n++] = c;
-		}
-	}
-	return n;
 }
 
 void kp_nft_shared_settle(struct kp_nft_shared *shared, struct kp_nft_elements *have,
 			  struct kp_nft_elements *want)
 {
-	struct count **touched = kp_xcalloc(have->n + want->n, sizeof(struct count *));
-	size_t n = collect(shared, have, want, touched);
+	struct difference *items = kp_xcalloc(have->n + want->n, sizeof(*items));
+	size_t n = add_differences(items, 0, have, true);
 
-	count(shared, have, -1);
-	count(shared, want, 1);
-	filter(shared, have, true);
-	filter(shared, want, false);
-	untouch(shared, touched, n);
-	free(touched);
+	n = merge(items, add_differences(items, n, want, false));
+	count(shared, items, n);
+	filter(items, n, have, true);
+	filter(items, n, want, false);
+	free(items);
 }

@@ -2,6 +2,7 @@
 #include "sync.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 
 #include "kproxy/log.h"
 
@@ -234,6 +235,9 @@ int kp_sync_now(struct kp_sync *sync)
 		return r;
 	}
 	kp_tracker_clear(sync->planner.tracker);
+	/* A full sync needs much more memory than what follows. */
+	if (sync->full)
+		malloc_trim(0);
 	sync->full = false;
 	sync->done = true;
 	sync->n_failures = 0;
