@@ -543,9 +543,15 @@ static int backend_cleanup(struct kp_backend *be, struct kp_err *err)
 	return r;
 }
 
+static void backend_configure(struct kp_backend *be, const struct kp_settings *settings)
+{
+	be->settings = *settings;
+}
+
 const struct kp_backend_ops kp_nft_backend = {
 	.name = "nft",
 	.open = backend_open,
+	.configure = backend_configure,
 	.readback = backend_readback,
 	.list = backend_list,
 	.apply = backend_apply,

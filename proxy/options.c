@@ -70,6 +70,48 @@ static int add_pod_range(struct kp_options *o, const char *part)
 	return 0;
 }
 
+/* Named as in kube-proxy's flag. */
+static int set_detect_local_mode(struct kp_options *o, const char *value)
+{
+	static const struct {
+		const char *name;
+		enum kp_detect detect;
+		bool node_cidr;
+	} modes[] = {
+		{"ClusterCIDR", KP_DETECT_RANGE, false},
+		{"NodeCIDR", KP_DETECT_RANGE, true},
+		{"BridgeInterface", KP_DETECT_INTERFACE, false},
+		{"InterfaceNamePrefix", KP_DETECT_INTERFACE_PREFIX, false},
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(value, modes[i].name) != 0)
+			continue;
+		o->settings.detect = modes[i].detect;
+		o->pods_by_node_cidr = modes[i].node_cidr;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int copy_interface(char *ret, size_t size, const char *value)
+{
+	if (!*value || strlen(value) >= size)
+		return -EINVAL;
+	strcpy(ret, value);
+	return 0;
+}
+
+static int set_pod_bridge(struct kp_options *o, const char *value)
+{
+	return copy_interface(o->pod_bridge, sizeof(o->pod_bridge), value);
+}
+
+static int set_pod_interface_prefix(struct kp_options *o, const char *value)
+{
+	return copy_interface(o->pod_interface_prefix, sizeof(o->pod_interface_prefix), value);
+}
+
 static int set_cluster_cidr(struct kp_options *o, const char *value)
 {
 	return each_part(o, value, add_pod_range);
@@ -143,6 +185,11 @@ static const struct {
 	{"hostname-override", "NAME", set_node_name, "name of this node (default: the host name)"},
 	{"cluster-cidr", "CIDR[,CIDR]", set_cluster_cidr,
 	 "addresses of pods, one range per family"},
+	{"detect-local-mode", "ClusterCIDR|NodeCIDR|BridgeInterface|InterfaceNamePrefix",
+	 set_detect_local_mode, "how packets of pods are known (default ClusterCIDR)"},
+	{"pod-bridge-interface", "NAME", set_pod_bridge, "for BridgeInterface"},
+	{"pod-interface-name-prefix", "PREFIX", set_pod_interface_prefix,
+	 "for InterfaceNamePrefix"},
 	{"nodeport-addresses", "primary|all|CIDR,...", set_node_ports,
 	 "where node ports are served (default primary: the Node's own addresses)"},
 	{"masquerade-all", NULL, set_masquerade_all,
@@ -164,7 +211,7 @@ enum {
 
 void kp_options_print_help(void)
 {
-	char left[64];
+	char left[96];
 
 	puts("Usage: kproxy [FLAGS]\n"
 	     "       kproxy dump [-o text|json|nft] [NAMESPACE/NAME]\n\n"
@@ -172,7 +219,8 @@ void kp_options_print_help(void)
 	for (int i = 0; i < N_FLAGS; i++) {
 		snprintf(left, sizeof(left), "--%s%s%s", flags[i].name, flags[i].value ? "=" : "",
 			 flags[i].value ? flags[i].value : "");
-		printf("  %-42s %s\n", left, flags[i].help);
+		printf("  %-42s%s%s\n", left, strlen(left) > 42 ? "\n                                             " : " ",
+		       flags[i].help);
 	}
 }
 
@@ -187,6 +235,25 @@ static int set_defaults(struct kp_options *o, struct kp_err *err)
 		return kp_err_errno(err, errno, "gethostname");
 	name[sizeof(name) - 1] = 0;
 	set_node_name(o, name);
+	return 0;
+}
+
+/* What the mode of telling pods needs. */
+static int settle_detection(struct kp_options *o, struct kp_err *err)
+{
+	const char *name = o->settings.detect == KP_DETECT_INTERFACE ? o->pod_bridge
+								     : o->pod_interface_prefix;
+
+	if (o->pods_by_node_cidr)
+		memset(o->settings.has_pod_range, 0, sizeof(o->settings.has_pod_range));
+	if (o->settings.detect == KP_DETECT_RANGE)
+		return 0;
+	if (!*name)
+		return kp_err_set(err, EINVAL, "--detect-local-mode needs %s",
+				  o->settings.detect == KP_DETECT_INTERFACE
+					  ? "--pod-bridge-interface=NAME"
+					  : "--pod-interface-name-prefix=PREFIX");
+	strcpy(o->settings.pod_interface, name);
 	return 0;
 }
 
@@ -217,5 +284,5 @@ int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_er
 	}
 	if (optind < argc)
 		return kp_err_set(err, EINVAL, "unexpected argument '%s'", argv[optind]);
-	return 0;
+	return settle_detection(ret, err);
 }

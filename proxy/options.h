@@ -9,6 +9,8 @@ struct kp_options {
 	const char *manifests;
 	char node_name[256]; /* trimmed and in lower case (ND-1) */
 	struct kp_settings settings;
+	bool pods_by_node_cidr; /* settings.pod_range comes from the Node (ND-4) */
+	char pod_bridge[16], pod_interface_prefix[16];
 	const char *healthz;	 /* "ADDRESS:PORT", NULL = off */
 	bool node_ports_primary; /* serve node ports on the Node's addresses (NP-4) */
 	size_t n_node_ports;	 /* else within these prefixes; none = everywhere */

@@ -16,6 +16,7 @@ struct kp_sync {
 	const struct kp_backend_ops *ops;
 	struct kp_backend *backend;
 	struct kp_planner planner;
+	struct kp_settings settings;
 	struct kp_state installed;
 	bool full;		 /* the next sync compares everything with the kernel */
 	bool done;		 /* nothing is waiting */
@@ -66,6 +67,7 @@ struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_ba
 	struct kp_sync *sync = kp_xcalloc(1, sizeof(*sync));
 
 	sync->options = options;
+	sync->settings = options->settings;
 	sync->ops = ops;
 	sync->backend = backend;
 	sync->full = true;
@@ -204,6 +206,27 @@ static int apply(struct kp_sync *sync, struct kp_apply_stats *stats, struct kp_e
 	return r;
 }
 
+/* In NodeCIDR mode the Node tells which addresses are pods (ND-4, ND-8). */
+static void follow_node(struct kp_sync *sync)
+{
+	const struct kp_node *node = kp_store_node(sync->planner.store);
+	struct kp_settings settings = sync->options->settings;
+
+	if (!sync->options->pods_by_node_cidr)
+		return;
+	for (int f = 0; node && f < KP_N_FAMILIES; f++) {
+		settings.has_pod_range[f] = node->has_pod_cidr[f];
+		settings.pod_range[f] = node->pod_cidr[f];
+	}
+	if (memcmp(&settings, &sync->settings, sizeof(settings)) == 0)
+		return;
+	sync->settings = settings;
+	sync->ops->configure(sync->backend, &settings);
+	sync->full = true;
+	if (!settings.has_pod_range[KP_IPV4] && !settings.has_pod_range[KP_IPV6])
+		kp_log_warn("sync", "the Node has no podCIDRs, no source counts as a pod", NULL);
+}
+
 static void failed(struct kp_sync *sync, const struct kp_err *err)
 {
 	uint64_t ms = RETRY_FIRST_MS;
@@ -224,10 +247,13 @@ int kp_sync_now(struct kp_sync *sync)
 	struct kp_err err = KP_ERR_INIT;
 	struct kp_apply_stats stats = {0};
 	uint64_t start_ns = uv_hrtime();
-	bool first = sync->full;
 	size_t n_marked = kp_tracker_n_services(sync->planner.tracker);
-	int r = read_installed(sync, &err);
+	bool full;
+	int r;
 
+	follow_node(sync);
+	full = sync->full;
+	r = read_installed(sync, &err);
 	if (r == 0)
 		r = apply(sync, &stats, &err);
 	if (r < 0) {
@@ -241,10 +267,10 @@ int kp_sync_now(struct kp_sync *sync)
 	sync->full = false;
 	sync->done = true;
 	sync->n_failures = 0;
-	kp_log(first ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
+	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
 	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRIu64
 	       " kernel_us=%" PRId64,
-	       sync->ops->name, first, n_marked, stats.n_ops, stats.n_bytes,
+	       sync->ops->name, full, n_marked, stats.n_ops, stats.n_bytes,
 	       (uv_hrtime() - start_ns) / 1000, stats.kernel_us);
 	return 0;
 }
@@ -257,8 +283,10 @@ size_t kp_sync_n_conflicts(const struct kp_sync *sync)
 int kp_sync_print_plan(struct kp_sync *sync, FILE *out, struct kp_err *err)
 {
 	struct kp_plan plan = {0};
-	int r = read_installed(sync, err);
+	int r;
 
+	follow_node(sync);
+	r = read_installed(sync, err);
 	if (r < 0)
 		return r;
 	build_plan(sync, &plan);

@@ -43,6 +43,9 @@ struct kp_backend_ops {
 	int (*open)(const struct kp_settings *settings, struct kp_backend **ret,
 		    struct kp_err *err);
 
+	/* Changes the settings; a full apply has to follow. */
+	void (*configure)(struct kp_backend *be, const struct kp_settings *settings);
+
 	/* Reads what is installed into '*ret' (empty on entry, the caller clears it).  Nothing
 	 * installed is an empty state and no error.  What cannot be understood is left out: a full
 	 * apply removes it. */

@@ -319,12 +319,20 @@ static bool remove_slice(struct kp_store *store, const char *key)
 	return true;
 }
 
-/* A new zone changes which hints apply, hence what every Service uses (ND-5). */
+static bool same_addresses(const struct kp_node *a, const struct kp_node *b)
+{
+	static const struct kp_addr none[KP_N_FAMILIES];
+
+	return memcmp(a ? a->ip : none, b ? b->ip : none, sizeof(none)) == 0;
+}
+
+/* A new zone changes which hints apply, hence what every Service uses (ND-5); a new address, which
+ * sources get to load balancers (FW-4). */
 static void replace_node(struct kp_store *store, struct kp_node *node)
 {
 	const char *old_zone = store->node ? store->node->zone : "";
 	const char *new_zone = node ? node->zone : "";
-	bool moved = strcmp(old_zone, new_zone) != 0;
+	bool moved = strcmp(old_zone, new_zone) != 0 || !same_addresses(store->node, node);
 
 	kp_node_free(store->node);
 	store->node = node;
