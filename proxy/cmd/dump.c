@@ -19,6 +19,11 @@ static const char *const type_names[] = {
 	[KP_LOAD_BALANCER_IP] = "LoadBalancerIP",
 };
 
+static bool is_local(const struct kp_frontend *f)
+{
+	return f->policy == KP_POLICY_INTERNAL_LOCAL || f->policy == KP_POLICY_EXTERNAL_LOCAL;
+}
+
 struct format {
 	const char *name;
 	void (*print)(const struct kp_state *state, FILE *out);
@@ -36,6 +41,8 @@ struct row {
 	char text[N_COLUMNS][320]; /* the longest: a namespace of 63 and a name of 253 characters */
 };
 
+typedef void row_fn(void *arg, const struct row *row);
+
 static json_t *json_frontend(const struct kp_vservice *v, const struct kp_frontend *f)
 {
 	char addr[KP_ADDR_TEXT_SIZE] = "";
@@ -43,28 +50,21 @@ static json_t *json_frontend(const struct kp_vservice *v, const struct kp_fronte
 	/* A node port has no address of its own. */
 	if (f->type != KP_NODE_PORT)
 		kp_addr_text(v->family, &f->addr, addr);
-	return json_pack("{s:s, s:s, s:i}", "type", type_names[f->type], "address", addr, "port",
-			 f->port);
+	return json_pack("{s:s, s:s, s:i, s:s}", "type", type_names[f->type], "address", addr,
+			 "port", f->port, "policy", is_local(f) ? "Local" : "Cluster");
 }
 
-static json_t *json_vservice(const char *owner, const struct kp_vservice *v)
+static json_t *json_endpoints(enum kp_family family, const struct kp_endpoint_set *set)
 {
-	json_t *frontends = json_array(), *endpoints = json_array();
-	const char *slash = strchr(owner, '/');
+	json_t *list = json_array();
 	char addr[KP_ADDR_TEXT_SIZE];
 
-	for (size_t i = 0; i < v->n_frontends; i++)
-		json_array_append_new(frontends, json_frontend(v, &v->frontends[i]));
-	for (uint32_t i = 0; i < v->cluster.n; i++)
-		json_array_append_new(
-			endpoints,
-			json_pack("{s:s, s:i}", "address",
-				  kp_addr_text(v->family, &v->cluster.slots[i].addr, addr), "port",
-				  v->cluster.slots[i].port));
-	return json_pack("{s:s%, s:s, s:s, s:s, s:s, s:o, s:o}", "namespace", owner,
-			 (size_t)(slash - owner), "name", slash + 1, "portName", v->port_name,
-			 "protocol", kp_proto_name(v->proto), "family", kp_family_name(v->family),
-			 "frontends", frontends, "endpoints", endpoints);
+	for (uint32_t i = 0; i < set->n; i++)
+		json_array_append_new(list,
+				      json_pack("{s:s, s:i}", "address",
+						kp_addr_text(family, &set->slots[i].addr, addr),
+						"port", set->slots[i].port));
+	return list;
 }
 
 static json_t *json_prefixes(const struct kp_prefix *items, size_t n)
@@ -75,6 +75,23 @@ static json_t *json_prefixes(const struct kp_prefix *items, size_t n)
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(list, json_string(kp_prefix_text(&items[i], text)));
 	return list;
+}
+
+static json_t *json_vservice(const char *owner, const struct kp_vservice *v)
+{
+	json_t *frontends = json_array();
+	const char *slash = strchr(owner, '/');
+
+	for (size_t i = 0; i < v->n_frontends; i++)
+		json_array_append_new(frontends, json_frontend(v, &v->frontends[i]));
+	return json_pack("{s:s%, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:i}", "namespace", owner,
+			 (size_t)(slash - owner), "name", slash + 1, "portName", v->port_name,
+			 "protocol", kp_proto_name(v->proto), "family", kp_family_name(v->family),
+			 "frontends", frontends, "endpoints",
+			 json_endpoints(v->family, &v->cluster), "localEndpoints",
+			 json_endpoints(v->family, &v->local), "sourceRanges",
+			 json_prefixes(v->sources, v->n_sources), "affinitySeconds",
+			 (int)v->affinity.timeout_s);
 }
 
 static void print_json(const struct kp_state *state, FILE *out)
@@ -96,52 +113,93 @@ static void print_json(const struct kp_state *state, FILE *out)
 	json_decref(root);
 }
 
-/* The n-th frontend beside the n-th endpoint, with the name in the first row only. */
-static void make_row(const char *owner, const struct kp_vservice *v, size_t n, struct row *ret)
+static void make_frontend(const struct kp_vservice *v, const struct kp_frontend *f, char *ret,
+			  size_t size)
 {
 	char addr[KP_ADDR_TEXT_SIZE];
 
+	if (f->type == KP_NODE_PORT)
+		snprintf(addr, sizeof(addr), "%s:%u", kp_family_name(v->family), f->port);
+	else
+		kp_addr_port_text(v->family, &f->addr, f->port, addr);
+	snprintf(ret, size, "%s %s%s%s", type_names[f->type], addr, is_local(f) ? " local" : "",
+		 f->guarded ? " guarded" : "");
+}
+
+static bool contains(const struct kp_endpoint_set *set, const struct kp_target *target)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (set->slots[i].port == target->port &&
+		    kp_addr_equal(&set->slots[i].addr, &target->addr))
+			return true;
+	return false;
+}
+
+/* The cluster set first, with "local" behind what is in the local set too; then what is only in the
+ * local set. */
+static void collect_endpoints(const struct kp_vservice *v, struct kp_endpoint_set *ret)
+{
+	for (uint32_t i = 0; i < v->cluster.n; i++)
+		kp_endpoint_set_add(ret, &v->cluster.slots[i].addr, v->cluster.slots[i].port);
+	for (uint32_t i = 0; i < v->local.n; i++)
+		if (!contains(&v->cluster, &v->local.slots[i]))
+			kp_endpoint_set_add(ret, &v->local.slots[i].addr, v->local.slots[i].port);
+}
+
+static void make_endpoint(const struct kp_vservice *v, const struct kp_target *target, char *ret,
+			  size_t size)
+{
+	char addr[KP_ADDR_TEXT_SIZE];
+
+	kp_addr_port_text(v->family, &target->addr, target->port, addr);
+	snprintf(ret, size, "%s%s", addr, contains(&v->local, target) ? " local" : "");
+}
+
+/* The n-th frontend beside the n-th endpoint, with the name in the first row only. */
+static void make_row(const char *owner, const struct kp_vservice *v,
+		     const struct kp_endpoint_set *endpoints, size_t n, struct row *ret)
+{
 	memset(ret, 0, sizeof(*ret));
 	if (n == 0) {
 		snprintf(ret->text[COLUMN_SERVICE], sizeof(ret->text[0]), "%s", owner);
 		snprintf(ret->text[COLUMN_PORT], sizeof(ret->text[0]), "%s/%s",
 			 *v->port_name ? v->port_name : "-", kp_proto_name_lower(v->proto));
 	}
-	if (n < v->n_frontends) {
-		const struct kp_frontend *f = &v->frontends[n];
-
-		if (f->type == KP_NODE_PORT)
-			snprintf(addr, sizeof(addr), "%s:%u", kp_family_name(v->family), f->port);
-		else
-			kp_addr_port_text(v->family, &f->addr, f->port, addr);
-		snprintf(ret->text[COLUMN_FRONTEND], sizeof(ret->text[0]), "%s %s",
-			 type_names[f->type], addr);
-	}
-	if (n < v->cluster.n)
-		kp_addr_port_text(v->family, &v->cluster.slots[n].addr, v->cluster.slots[n].port,
-				  ret->text[COLUMN_ENDPOINT]);
+	if (n < v->n_frontends)
+		make_frontend(v, &v->frontends[n], ret->text[COLUMN_FRONTEND],
+			      sizeof(ret->text[0]));
+	if (n < endpoints->n)
+		make_endpoint(v, &endpoints->slots[n], ret->text[COLUMN_ENDPOINT],
+			      sizeof(ret->text[0]));
 	else if (n == 0)
-		snprintf(ret->text[COLUMN_ENDPOINT], sizeof(ret->text[0]), "none (reject)");
+		snprintf(ret->text[COLUMN_ENDPOINT], sizeof(ret->text[0]),
+			 v->has_any ? "none here (drop)" : "none (reject)");
+}
+
+static void each_row_of(const char *owner, const struct kp_vservice *v, row_fn *fn, void *arg)
+{
+	struct kp_endpoint_set endpoints = {0};
+	struct row row;
+	size_t n;
+
+	collect_endpoints(v, &endpoints);
+	n = endpoints.n > v->n_frontends ? endpoints.n : v->n_frontends;
+	for (size_t i = 0; i < n; i++) {
+		make_row(owner, v, &endpoints, i, &row);
+		fn(arg, &row);
+	}
+	free(endpoints.slots);
 }
 
 /* Calls 'fn' for each row of the table, from the heading on. */
-static void each_row(const struct kp_state *state, void (*fn)(void *arg, const struct row *row),
-		     void *arg)
+static void each_row(const struct kp_state *state, row_fn *fn, void *arg)
 {
-	struct row row = {.text = {"SERVICE", "PORT", "FRONTEND", "ENDPOINT"}};
+	const struct row heading = {.text = {"SERVICE", "PORT", "FRONTEND", "ENDPOINT"}};
 
-	fn(arg, &row);
-	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next) {
-		for (size_t i = 0; i < e->vs.n; i++) {
-			const struct kp_vservice *v = &e->vs.items[i];
-			size_t n = v->cluster.n > v->n_frontends ? v->cluster.n : v->n_frontends;
-
-			for (size_t j = 0; j < n; j++) {
-				make_row(e->owner, v, j, &row);
-				fn(arg, &row);
-			}
-		}
-	}
+	fn(arg, &heading);
+	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
+		for (size_t i = 0; i < e->vs.n; i++)
+			each_row_of(e->owner, &e->vs.items[i], fn, arg);
 }
 
 struct table {

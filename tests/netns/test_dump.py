@@ -25,10 +25,12 @@ def test_json_has_the_documented_fields(node):
     assert http == {
         "namespace": "default", "name": "web", "portName": "http", "protocol": "TCP",
         "family": "IPv4",
-        "frontends": [{"type": "ClusterIP", "address": "10.96.0.10", "port": 80},
-                      {"type": "NodePort", "address": "", "port": 30080}],
+        "frontends": [{"type": "ClusterIP", "address": "10.96.0.10", "port": 80,
+                       "policy": "Cluster"},
+                      {"type": "NodePort", "address": "", "port": 30080, "policy": "Cluster"}],
         "endpoints": [{"address": "10.180.0.1", "port": 8080},
-                      {"address": "10.180.0.2", "port": 8080}]}
+                      {"address": "10.180.0.2", "port": 8080}],
+        "localEndpoints": [], "sourceRanges": [], "affinitySeconds": 0}
 
 
 def test_nft_prints_what_nft_prints(node):
