@@ -13,6 +13,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 CC ?= gcc
 PKG_CONFIG ?= pkg-config
+CLANG ?= clang
+BPFTOOL ?= /usr/sbin/bpftool
 CLANG_FORMAT ?= clang-format-14
 PYTHON ?= /usr/bin/python3
 
@@ -20,7 +22,7 @@ SAN ?=
 BUILD ?= build$(if $(SAN),/san)
 Q := $(if $(V),,@)
 
-LIBS := libmnl libnftnl libnftables libuv yaml-0.1 jansson libmicrohttpd
+LIBS := libmnl libnftnl libnftables libuv yaml-0.1 jansson libmicrohttpd libbpf
 missing := $(strip $(foreach l,$(LIBS) cmocka,$(shell $(PKG_CONFIG) --exists $(l) || echo $(l))))
 ifneq ($(filter-out clean format help,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(missing),)
@@ -30,12 +32,12 @@ endif
 
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
-KP_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -Iproxy -I. $(WARNINGS) \
+KP_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -Iproxy -I. -I$(BUILD)/bpf $(WARNINGS) \
 	$(shell $(PKG_CONFIG) --cflags $(LIBS)) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 KP_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 KP_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBS))
 
-SOURCES := $(filter-out proxy/main.c,$(wildcard proxy/*.c proxy/*/*.c nft/*.c))
+SOURCES := $(filter-out proxy/main.c %.bpf.c,$(wildcard proxy/*.c proxy/*/*.c nft/*.c bpf/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -52,6 +54,23 @@ $(BUILD)/obj/%.o: %.c
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS) $(KP_CFLAGS) -MMD -MP -c -o $@ $<
 
+# BPF programs are compiled for a machine of their own; their headers lie where gcc finds the host's.
+BPF_CFLAGS := -O2 -g -target bpf -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -I. -Ibpf \
+	$(shell $(PKG_CONFIG) --cflags libbpf) -idirafter /usr/include/$(shell $(CC) -print-multiarch)
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+	@mkdir -p $(@D)
+	@echo "  BPF   $<"
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Linking strips the debugging sections and keeps BTF.
+$(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(Q)$(BPFTOOL) gen object $(BUILD)/bpf/$*.linked.o $<
+	$(Q)$(BPFTOOL) gen skeleton $(BUILD)/bpf/$*.linked.o name $*_bpf >$@.new
+	$(Q)mv $@.new $@
+
+$(BUILD)/obj/bpf/programs.o: $(BUILD)/bpf/sock.skel.h
+
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_HELPERS) $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
@@ -63,7 +82,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(OBJECTS)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(KP_LIBS)
 
-.PRECIOUS: $(BUILD)/obj/%.o
+.PRECIOUS: $(BUILD)/obj/%.o $(BUILD)/bpf/%.bpf.o $(BUILD)/bpf/%.skel.h
 
 unit-tests: $(UNIT_TESTS)
 
@@ -107,6 +126,6 @@ clean:
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/bpf -name '*.d' 2>/dev/null)
 
 .PHONY: all unit-tests bench-programs check check-valgrind fuzz bench format install clean help

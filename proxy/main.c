@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "bpf/place.h"
 #include "cmd/dump.h"
 #include "http/health.h"
 #include "kproxy/log.h"
@@ -21,6 +22,7 @@ enum {
 
 struct app {
 	struct kp_options options;
+	const struct kp_backend_ops *ops;
 	struct kp_backend *backend;
 	struct kp_sync *sync;
 	struct kp_tracker *tracker;
@@ -106,15 +108,20 @@ static int run_once(struct app *app, struct kp_err *err)
 
 static int run(struct app *app, struct kp_err *err)
 {
-	int r = kp_nft_backend.open(&app->options.settings, &app->backend, err);
+	int r = app->ops->open(&app->options.settings, &app->backend, err);
 
 	if (r < 0)
 		return r;
 	if (app->options.cleanup)
-		return kp_nft_backend.cleanup(app->backend, err);
+		return app->ops->cleanup(app->backend, err);
 	if (!app->options.manifests)
 		return kp_err_set(err, EINVAL, "no source of objects; give --manifests=DIR");
-	app->sync = kp_sync_new(&app->options, &kp_nft_backend, app->backend);
+	/* Hooks that an earlier --mode=bpf left would not follow changes any more. */
+	if (!app->options.bpf_mode && !app->options.dry_run)
+		r = kp_bpf_remove_directory(app->options.settings.hooks.bpf_root, err);
+	if (r < 0)
+		return r;
+	app->sync = kp_sync_new(&app->options, app->ops, app->backend);
 	app->tracker = kp_tracker_new(kp_sync_wake, app->sync);
 	app->store = kp_store_new(app->tracker);
 	kp_sync_attach(app->sync, app->store, app->tracker);
@@ -128,7 +135,7 @@ static void app_clear(struct app *app)
 	kp_store_free(app->store);
 	kp_tracker_free(app->tracker);
 	kp_sync_free(app->sync);
-	kp_nft_backend.close(app->backend);
+	app->ops->close(app->backend);
 }
 
 int main(int argc, char **argv)
@@ -151,6 +158,8 @@ int main(int argc, char **argv)
 		puts("kproxy " KPROXY_VERSION);
 		return EXIT_OK;
 	}
+	app.ops = app.options.bpf_mode || app.options.cleanup ? &kp_hybrid_backend
+							      : &kp_nft_backend;
 	r = run(&app, &err);
 	if (r < 0)
 		kp_log_error("main", "failed", "error=%s", kp_log_quote(err.text));

@@ -11,8 +11,8 @@
 
 static int set_mode(struct kp_options *o, const char *value)
 {
-	(void)o;
-	return strcmp(value, "nft") == 0 ? 0 : -EINVAL;
+	o->bpf_mode = strcmp(value, "bpf") == 0;
+	return o->bpf_mode || strcmp(value, "nft") == 0 ? 0 : -EINVAL;
 }
 
 static int set_manifests(struct kp_options *o, const char *value)
@@ -161,6 +161,30 @@ static int set_masquerade_bit(struct kp_options *o, const char *value)
 	return 0;
 }
 
+static int set_cgroup_root(struct kp_options *o, const char *value)
+{
+	o->settings.hooks.cgroup_root = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_bpf_root(struct kp_options *o, const char *value)
+{
+	o->settings.hooks.bpf_root = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_bpf_scope(struct kp_options *o, const char *value)
+{
+	o->settings.hooks.node_only = strcmp(value, "node") == 0;
+	return o->settings.hooks.node_only || strcmp(value, "all") == 0 ? 0 : -EINVAL;
+}
+
+static int set_bpf_udp(struct kp_options *o, const char *value)
+{
+	o->settings.hooks.udp = strcmp(value, "on") == 0;
+	return o->settings.hooks.udp || strcmp(value, "off") == 0 ? 0 : -EINVAL;
+}
+
 #define SETTER(name, field)                                      \
 	static int name(struct kp_options *o, const char *value) \
 	{                                                        \
@@ -169,6 +193,7 @@ static int set_masquerade_bit(struct kp_options *o, const char *value)
 		return 0;                                        \
 	}
 SETTER(set_masquerade_all, settings.masquerade_all)
+SETTER(set_strict, settings.hooks.strict)
 SETTER(set_once, once)
 SETTER(set_dry_run, dry_run)
 SETTER(set_cleanup, cleanup)
@@ -180,7 +205,7 @@ static const struct {
 	int (*set)(struct kp_options *o, const char *value);
 	const char *help;
 } flags[] = {
-	{"mode", "nft", set_mode, "how packets are balanced (default nft)"},
+	{"mode", "nft|bpf", set_mode, "how packets are balanced (default nft)"},
 	{"manifests", "DIR", set_manifests, "read objects from the YAML and JSON files of DIR"},
 	{"hostname-override", "NAME", set_node_name, "name of this node (default: the host name)"},
 	{"cluster-cidr", "CIDR[,CIDR]", set_cluster_cidr,
@@ -196,6 +221,14 @@ static const struct {
 	 "rewrite the source of all traffic to cluster IPs"},
 	{"masquerade-bit", "0..31", set_masquerade_bit,
 	 "the bit of the packet mark that is used (default 14)"},
+	{"cgroup-root", "DIR", set_cgroup_root,
+	 "mode bpf: the cgroup whose processes are served (default: all)"},
+	{"bpf-root", "DIR", set_bpf_root,
+	 "mode bpf: the bpf file system, mounted when it is not (default /sys/fs/bpf)"},
+	{"bpf-scope", "all|node", set_bpf_scope,
+	 "mode bpf: hook all sockets, or leave pods to nft (default all)"},
+	{"bpf-udp", "on|off", set_bpf_udp, "mode bpf: hook UDP too (default off)"},
+	{"strict", NULL, set_strict, "mode bpf: fail instead of going on with nft alone"},
 	{"healthz-bind-address", "ADDRESS:PORT", set_healthz,
 	 "answer /healthz: 200 when the kernel is in step, else 503 (default off)"},
 	{"once", NULL, set_once, "sync once and exit: 0 when all went well, 1 when not"},
@@ -230,6 +263,7 @@ static int set_defaults(struct kp_options *o, struct kp_err *err)
 
 	memset(o, 0, sizeof(*o));
 	o->settings.masquerade_mark = 1U << 14;
+	o->settings.hooks.bpf_root = "/sys/fs/bpf";
 	o->node_ports_primary = true;
 	if (gethostname(name, sizeof(name)) < 0)
 		return kp_err_errno(err, errno, "gethostname");

@@ -6,6 +6,7 @@
 #include "kproxy/backend.h"
 
 struct kp_options {
+	bool bpf_mode;
 	const char *manifests;
 	char node_name[256]; /* trimmed and in lower case (ND-1) */
 	struct kp_settings settings;

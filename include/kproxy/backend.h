@@ -15,6 +15,15 @@ enum kp_detect {
 	KP_DETECT_INTERFACE_PREFIX, /* ... or by one whose name starts like that */
 };
 
+/* Where the socket hooks go and whom they serve; strings are borrowed. */
+struct kp_hook_settings {
+	const char *cgroup_root; /* NULL = found by itself */
+	const char *bpf_root;	 /* a bpf file system, for what outlives the process */
+	bool node_only;		 /* leave pods to nft */
+	bool udp;
+	bool strict; /* without hooks, fail */
+};
+
 /* What shapes the rules. */
 struct kp_settings {
 	enum kp_detect detect;
@@ -23,6 +32,7 @@ struct kp_settings {
 	char pod_interface[16];
 	bool masquerade_all;
 	uint32_t masquerade_mark; /* one bit, host byte order (MQ-1) */
+	struct kp_hook_settings hooks;
 };
 
 /* What one apply cost. */
@@ -73,5 +83,6 @@ struct kp_backend_ops {
 };
 
 extern const struct kp_backend_ops kp_nft_backend;
+extern const struct kp_backend_ops kp_hybrid_backend; /* nft, and socket hooks on top of it */
 
 #endif

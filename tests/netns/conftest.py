@@ -6,11 +6,17 @@ import pytest
 from node import Node
 
 
+def pytest_generate_tests(metafunc):
+    """A module whose tests send packets says in MODES in which modes they run."""
+    if "mode" in metafunc.fixturenames:
+        metafunc.parametrize("mode", getattr(metafunc.module, "MODES", ("nft",)))
+
+
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path, mode):
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    node = Node(str(tmp_path))
+    node = Node(str(tmp_path), mode)
     try:
         yield node
     finally:

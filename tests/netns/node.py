@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 KPROXY = os.environ.get("KPROXY", os.path.abspath(
@@ -102,21 +103,72 @@ class Load:
         return [Answers(client.communicate()[0]) for client in self.clients]
 
 
-class Host:
-    """A network namespace."""
+class Hooks:
+    """A cgroup and a bpf file system of this test's own, for the socket hooks."""
+
+    COUNTERS = ("connected", "refused", "sent", "received", "named", "bound")
 
     def __init__(self, name):
-        self.ns, self.processes = name, []
+        self.root = tempfile.mkdtemp(prefix="kproxy-bpf-")
+        self.cgroup2 = os.path.join(self.root, "cgroup2")
+        self.bpf = os.path.join(self.root, "bpf")
+        os.mkdir(self.cgroup2)
+        os.mkdir(self.bpf)
+        run("mount", "-t", "cgroup2", "none", self.cgroup2)
+        self.cgroup = os.path.join(self.cgroup2, name)
+        os.mkdir(self.cgroup)
+        self.argv = [f"--cgroup-root={self.cgroup}", f"--bpf-root={self.bpf}"]
+
+    def join(self):
+        """In the child: sockets it opens from now on are hooked."""
+        with open(os.path.join(self.cgroup, "cgroup.procs"), "w", encoding="ascii") as f:
+            f.write("0")
+
+    def pins(self):
+        return sorted(os.listdir(os.path.join(self.bpf, "kproxy")))
+
+    def counters(self):
+        path = os.path.join(self.bpf, "kproxy", "counters")
+        if not os.path.exists(path):
+            return dict.fromkeys(self.COUNTERS, 0)
+        dump = json.loads(run("bpftool", "-j", "map", "dump", "pinned", path).stdout)
+        sums = [sum(int("".join(b[2:] for b in reversed(cpu["value"])), 16)
+                    for cpu in element["values"]) for element in dump]
+        return dict(zip(self.COUNTERS, sums))
+
+    def close(self):
+        if os.path.ismount(self.bpf):
+            run("umount", self.bpf)
+        wait_for("the processes are gone", self.remove_cgroup)
+        run("umount", self.cgroup2)
+        for path in (self.bpf, self.cgroup2, self.root):
+            os.rmdir(path)
+
+    def remove_cgroup(self):
+        try:
+            os.rmdir(self.cgroup)
+        except OSError:
+            return False
+        return True
+
+
+class Host:
+    """A network namespace; with hooks, its processes run in their cgroup."""
+
+    def __init__(self, name, hooks=None):
+        self.ns, self.processes, self.hooks = name, [], hooks
         run("ip", "netns", "add", name)
         self.run("ip", "link", "set", "lo", "up")
 
     # Not "ip netns exec", which mounts, and that fails in a chroot.
     def run(self, *argv, **kwargs):
-        return run("nsenter", f"--net=/run/netns/{self.ns}", *argv, **kwargs)
+        return run("nsenter", f"--net=/run/netns/{self.ns}", *argv,
+                   preexec_fn=self.hooks.join if self.hooks else None, **kwargs)
 
     def popen(self, *argv, **kwargs):
         process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.ns}", *map(str, argv)], text=True, **kwargs)
+            ["nsenter", f"--net=/run/netns/{self.ns}", *map(str, argv)], text=True,
+            preexec_fn=self.hooks.join if self.hooks else None, **kwargs)
         self.processes.append(process)
         return process
 
@@ -149,10 +201,10 @@ class Node(Host):
     IP4, IP6 = "192.0.2.1", "2001:db8::1"
     OUTSIDE4, OUTSIDE6 = "192.0.2.2", "2001:db8::2"
 
-    def __init__(self, directory):
+    def __init__(self, directory, mode="nft"):
         self.id = secrets.token_hex(4)
-        self.hosts, self.directory = [], directory
-        super().__init__(f"kp-{self.id}-node")
+        self.hosts, self.directory, self.mode = [], directory, mode
+        super().__init__(f"kp-{self.id}-node", Hooks(f"kp-{self.id}") if mode == "bpf" else None)
         for setting in ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
                         "net.ipv6.conf.default.accept_dad=0"):
             self.run("sysctl", "-qw", setting)
@@ -187,7 +239,7 @@ class Node(Host):
     def pod(self, number, *ports):
         """A pod at 10.180.0.N and fd00:10:180::N, which serves on 'ports'."""
         gateway4, gateway6 = "169.254.1.1", "fe80::1"
-        host = Host(f"kp-{self.id}-pod{number}")
+        host = Host(f"kp-{self.id}-pod{number}", self.hooks)
         self.hosts.append(host)
         host.ip4, host.ip6, link = f"10.180.0.{number}", f"fd00:10:180::{number:x}", f"pod{number}"
         self.run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", host.ns)
@@ -225,7 +277,9 @@ class Node(Host):
         os.rename(path + ".new", path)
 
     def argv(self, *extra):
-        return [KPROXY, "--mode=nft", f"--manifests={self.directory}", "--hostname-override=node1",
+        mode = ["--mode=bpf", "--strict", "--bpf-udp=on", *self.hooks.argv] if self.hooks else [
+            "--mode=nft", "--bpf-root=/nonexistent"]
+        return [KPROXY, *mode, f"--manifests={self.directory}", "--hostname-override=node1",
                 "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64", *extra]
 
     def start(self, *extra, **kwargs):
@@ -252,6 +306,8 @@ class Node(Host):
         for host in self.hosts:
             host.close()
         super().close()
+        if self.hooks:
+            self.hooks.close()
 
 
 def service(name, ips, ports, **spec):

@@ -7,6 +7,8 @@ import time
 
 from node import endpointslice, node_object, service, wait_for
 
+MODES = ("nft", "bpf")
+
 IP, SECONDS = "10.96.0.10", float(os.environ.get("CHURN_SECONDS", "4"))
 
 

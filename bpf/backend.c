@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "bpf/backend.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bpf/addrs.h"
+#include "bpf/decide.h"
+#include "bpf/place.h"
+#include "bpf/programs.h"
+#include "bpf/ranges.h"
+
+enum {
+	MIN_FRONTENDS = 1024,
+	MIN_ENDPOINTS = 4096
+};
+
+struct kp_bpf {
+	struct kp_hook_settings settings;
+	struct kp_bpf_cgroup cgroup;
+	/* The generation that is attached; NULL before the first full plan. */
+	struct kp_bpf_programs *programs;
+	struct kp_bpf_table *tables[KP_N_FAMILIES];
+};
+
+/* A generation that is being made. */
+struct generation {
+	struct kp_bpf_sizes sizes[KP_N_FAMILIES];
+	struct kp_bpf_programs *programs;
+	struct kp_bpf_table *tables[KP_N_FAMILIES];
+};
+
+static int64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000) + ts.tv_nsec / 1000;
+}
+
+int kp_bpf_open(const struct kp_hook_settings *settings, struct kp_bpf **ret, struct kp_err *err)
+{
+	struct kp_bpf_cgroup cgroup;
+	struct kp_bpf *bpf;
+	int r = kp_bpf_open_cgroup(settings->cgroup_root, &cgroup, err);
+
+	if (r < 0)
+		return r;
+	r = kp_bpf_make_directory(settings->bpf_root, err);
+	if (r < 0) {
+		close(cgroup.fd);
+		return r;
+	}
+	bpf = kp_xcalloc(1, sizeof(*bpf));
+	bpf->settings = *settings;
+	bpf->cgroup = cgroup;
+	*ret = bpf;
+	return 0;
+}
+
+static void generation_clear(struct generation *g)
+{
+	for (int f = 0; f < KP_N_FAMILIES; f++)
+		kp_bpf_table_free(g->tables[f]);
+	kp_bpf_programs_free(g->programs);
+}
+
+/* Frees the attached generation's part in this process. */
+static void let_go(struct kp_bpf *bpf)
+{
+	for (int f = 0; f < KP_N_FAMILIES; f++) {
+		kp_bpf_table_free(bpf->tables[f]);
+		bpf->tables[f] = NULL;
+	}
+	kp_bpf_programs_free(bpf->programs);
+	bpf->programs = NULL;
+}
+
+void kp_bpf_close(struct kp_bpf *bpf)
+{
+	if (!bpf)
+		return;
+	let_go(bpf);
+	close(bpf->cgroup.fd);
+	free(bpf);
+}
+
+static int load(const struct kp_bpf *bpf, struct generation *g, struct kp_err *err)
+{
+	int r = kp_bpf_programs_load(&bpf->settings, g->sizes, &g->programs, err);
+
+	for (int f = 0; f < KP_N_FAMILIES && r == 0; f++)
+		g->tables[f] = kp_bpf_table_new(f, kp_bpf_programs_memory(g->programs, f));
+	return r;
+}
+
+/* Every socket from now on meets this generation, complete as it is. */
+static int swap(struct kp_bpf *bpf, struct generation *g, const struct kp_facts *facts,
+		struct kp_err *err)
+{
+	int r = kp_bpf_addrs_sync(kp_bpf_programs_node_addrs(g->programs), facts, err);
+
+	if (r == 0)
+		r = kp_bpf_programs_attach(g->programs, &bpf->cgroup, err);
+	if (r < 0)
+		return r;
+	let_go(bpf);
+	bpf->programs = KP_TAKE(g->programs);
+	for (int f = 0; f < KP_N_FAMILIES; f++)
+		bpf->tables[f] = KP_TAKE(g->tables[f]);
+	return 0;
+}
+
+static int put_error(const char *owner, int r, struct kp_err *err)
+{
+	return kp_err_errno(err, -r, "BPF maps, Service %s", owner);
+}
+
+/* Puts all frontends that the hooks serve.  -ENOSPC without a kp_err: bigger maps are needed. */
+static int put_vservices(const struct kp_bpf *bpf, struct kp_bpf_table *const tables[KP_N_FAMILIES],
+			 const char *owner, const struct kp_vservices *vs, struct kp_err *err)
+{
+	for (size_t i = 0; i < vs->n; i++) {
+		const struct kp_vservice *v = &vs->items[i];
+
+		for (size_t j = 0; j < v->n_frontends; j++) {
+			struct kp_bpf_dial dial = kp_bpf_dial_of(v, &v->frontends[j]);
+			int r;
+
+			if (kp_bpf_decide(v, &v->frontends[j], bpf->settings.udp) != KP_BPF_HOOKED)
+				continue;
+			r = kp_bpf_table_put(tables[v->family], &dial,
+					     kp_bpf_endpoints(v, &v->frontends[j]), now_us());
+			if (r < 0)
+				return r == -ENOSPC ? r : put_error(owner, r, err);
+		}
+	}
+	return 0;
+}
+
+/* Room for twice of what is wanted. */
+static void measure(const struct kp_bpf *bpf, const struct kp_plan *plan,
+		    struct kp_bpf_sizes sizes[KP_N_FAMILIES])
+{
+	for (int f = 0; f < KP_N_FAMILIES; f++)
+		sizes[f] = (struct kp_bpf_sizes){MIN_FRONTENDS / 2, MIN_ENDPOINTS / 2};
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		const struct kp_vservices *vs = &plan->changes[i].want;
+
+		for (size_t j = 0; j < vs->n; j++) {
+			const struct kp_vservice *v = &vs->items[j];
+
+			for (size_t k = 0; k < v->n_frontends; k++) {
+				const struct kp_frontend *f = &v->frontends[k];
+
+				if (kp_bpf_decide(v, f, bpf->settings.udp) != KP_BPF_HOOKED)
+					continue;
+				sizes[v->family].n_frontends++;
+				sizes[v->family].n_endpoints +=
+					kp_bpf_ranges_round(kp_bpf_endpoints(v, f)->n);
+			}
+		}
+	}
+	for (int f = 0; f < KP_N_FAMILIES; f++) {
+		sizes[f].n_frontends = kp_bpf_ranges_round(2 * sizes[f].n_frontends);
+		sizes[f].n_endpoints = kp_bpf_ranges_round(2 * sizes[f].n_endpoints);
+	}
+}
+
+static int apply_full(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
+{
+	struct generation g = {0};
+	int r;
+
+	measure(bpf, plan, g.sizes);
+	r = load(bpf, &g, err);
+	for (size_t i = 0; i < plan->n_changes && r == 0; i++)
+		r = put_vservices(bpf, g.tables, plan->changes[i].owner, &plan->changes[i].want,
+				  err);
+	if (r == 0)
+		r = swap(bpf, &g, &plan->facts, err);
+	generation_clear(&g);
+	return r;
+}
+
+/* Moves everything into maps of twice the size. */
+static int grow(struct kp_bpf *bpf, const struct kp_facts *facts, struct kp_err *err)
+{
+	struct generation g = {0};
+	int r;
+
+	for (int f = 0; f < KP_N_FAMILIES; f++) {
+		const struct kp_bpf_memory *m = kp_bpf_programs_memory(bpf->programs, f);
+
+		g.sizes[f] = (struct kp_bpf_sizes){2 * m->n_frontends, 2 * m->n_endpoints};
+	}
+	r = load(bpf, &g, err);
+	for (int f = 0; f < KP_N_FAMILIES && r == 0; f++) {
+		r = kp_bpf_table_copy(bpf->tables[f], g.tables[f], now_us());
+		if (r < 0)
+			r = kp_err_errno(err, -r, "copy BPF maps");
+	}
+	if (r == 0)
+		r = swap(bpf, &g, facts, err);
+	generation_clear(&g);
+	return r;
+}
+
+struct dials {
+	size_t n, cap;
+	struct keyed_dial {
+		uint8_t family;
+		struct kp_bpf_dial dial;
+	} * items;
+};
+
+static int compare_dials(const void *va, const void *vb)
+{
+	const struct keyed_dial *a = va, *b = vb;
+
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	return memcmp(&a->dial, &b->dial, sizeof(a->dial));
+}
+
+static void collect(const struct kp_bpf *bpf, const struct kp_vservices *vs, struct dials *ret)
+{
+	for (size_t i = 0; i < vs->n; i++) {
+		const struct kp_vservice *v = &vs->items[i];
+
+		for (size_t j = 0; j < v->n_frontends; j++) {
+			if (kp_bpf_decide(v, &v->frontends[j], bpf->settings.udp) != KP_BPF_HOOKED)
+				continue;
+			if (ret->n == ret->cap) {
+				ret->cap = ret->cap ? 2 * ret->cap : 16;
+				ret->items = kp_xrealloc(ret->items,
+							 ret->cap * sizeof(*ret->items));
+			}
+			ret->items[ret->n++] = (struct keyed_dial){
+				.family = v->family, .dial = kp_bpf_dial_of(v, &v->frontends[j])};
+		}
+	}
+}
+
+/* Removes the frontends that were served, and that nobody wants to be now. */
+static int remove_stale(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
+{
+	struct dials have = {0}, want = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		collect(bpf, plan->changes[i].have, &have);
+		collect(bpf, &plan->changes[i].want, &want);
+	}
+	if (want.n > 1)
+		qsort(want.items, want.n, sizeof(*want.items), compare_dials);
+	for (size_t i = 0; i < have.n && r == 0; i++) {
+		if (want.n > 0 &&
+		    bsearch(&have.items[i], want.items, want.n, sizeof(*want.items), compare_dials))
+			continue;
+		r = kp_bpf_table_remove(bpf->tables[have.items[i].family], &have.items[i].dial,
+					now_us());
+		if (r < 0)
+			r = kp_err_errno(err, -r, "remove a service from the BPF maps");
+	}
+	free(have.items);
+	free(want.items);
+	return r;
+}
+
+static int apply_incremental(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < plan->n_changes && r == 0; i++) {
+		const struct kp_change *change = &plan->changes[i];
+
+		while ((r = put_vservices(bpf, bpf->tables, change->owner, &change->want, err)) ==
+		       -ENOSPC) {
+			r = grow(bpf, &plan->facts, err);
+			if (r < 0)
+				break;
+		}
+	}
+	if (r == 0)
+		r = remove_stale(bpf, plan, err);
+	if (r == 0 && plan->facts_changed)
+		r = kp_bpf_addrs_sync(kp_bpf_programs_node_addrs(bpf->programs), &plan->facts, err);
+	if (r == 0 && !kp_bpf_programs_are_attached(bpf->programs, &bpf->cgroup))
+		r = kp_bpf_programs_attach(bpf->programs, &bpf->cgroup, err);
+	return r;
+}
+
+int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
+{
+	return plan->full ? apply_full(bpf, plan, err) : apply_incremental(bpf, plan, err);
+}

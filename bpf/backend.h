@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The socket hooks as a data path of their own: they hold what they serve (bpf/decide.h) and no
+ * more. bpf/hybrid.h puts nft underneath. */
+#ifndef KPROXY_BPF_BACKEND_H
+#define KPROXY_BPF_BACKEND_H
+
+#include "kproxy/backend.h"
+
+struct kp_bpf;
+
+/* Finds the cgroup and the bpf file system; changes nothing but that one may be mounted. */
+int kp_bpf_open(const struct kp_hook_settings *settings, struct kp_bpf **ret, struct kp_err *err);
+
+/* Accepts NULL; the hooks stay. */
+void kp_bpf_close(struct kp_bpf *bpf);
+
+/* Carries a plan out.  A full one makes new maps, and new programs take the place of the old ones;
+ * an incremental one changes the maps, and does the same only when they are full.  After an error
+ * the hooks may be wrong: remove them. */
+int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* --mode=bpf: nft, complete, and the socket hooks on top of it.
+ *
+ * nft is changed first: what the hooks do not translate, it does.  Whatever fails in the hooks,
+ * they are removed and nft goes on alone until the next full plan; with --strict it is an error. */
+#include <errno.h>
+
+#include "bpf/backend.h"
+#include "bpf/place.h"
+#include "kproxy/log.h"
+
+struct kp_backend {
+	struct kp_hook_settings settings;
+	struct kp_backend *nft;
+	struct kp_bpf *bpf;
+	bool hooked; /* the hooks are attached and in step */
+};
+
+static void hybrid_close(struct kp_backend *be)
+{
+	if (!be)
+		return;
+	kp_bpf_close(be->bpf);
+	kp_nft_backend.close(be->nft);
+	free(be);
+}
+
+static int go_on_without(struct kp_backend *be, struct kp_err *err)
+{
+	struct kp_err ignored = KP_ERR_INIT;
+
+	be->hooked = false;
+	kp_bpf_remove_directory(be->settings.bpf_root, &ignored);
+	if (be->settings.strict)
+		return kp_err_wrap(err, "socket hooks");
+	kp_log_warn("bpf", "no socket hooks, all traffic goes through nft", "error=%s",
+		    kp_log_quote(err->text));
+	return 0;
+}
+
+static int hybrid_open(const struct kp_settings *settings, struct kp_backend **ret,
+		       struct kp_err *err)
+{
+	struct kp_backend *be = kp_xcalloc(1, sizeof(*be));
+	int r = kp_nft_backend.open(settings, &be->nft, err);
+
+	be->settings = settings->hooks;
+	/* Sources can be rewritten by nft only; those of the node are right by themselves. */
+	be->settings.node_only |= settings->masquerade_all;
+	if (r < 0) {
+		hybrid_close(be);
+		return r;
+	}
+	*ret = be;
+	return 0;
+}
+
+static void hybrid_configure(struct kp_backend *be, const struct kp_settings *settings)
+{
+	kp_nft_backend.configure(be->nft, settings);
+}
+
+static int hybrid_readback(struct kp_backend *be, struct kp_state *ret, struct kp_err *err)
+{
+	return kp_nft_backend.readback(be->nft, ret, err);
+}
+
+static int hybrid_list(struct kp_backend *be, const char *owner, FILE *out, struct kp_err *err)
+{
+	return kp_nft_backend.list(be->nft, owner, out, err);
+}
+
+static int apply_hooks(struct kp_backend *be, const struct kp_plan *plan, struct kp_err *err)
+{
+	int r = 0;
+
+	if (!plan->full && !be->hooked)
+		return 0;
+	if (!be->bpf)
+		r = kp_bpf_open(&be->settings, &be->bpf, err);
+	if (r == 0)
+		r = kp_bpf_apply(be->bpf, plan, err);
+	if (r < 0)
+		return go_on_without(be, err);
+	if (!be->hooked)
+		kp_log_info("bpf", "socket hooks attached", "scope=%s udp=%s",
+			    be->settings.node_only ? "node" : "all",
+			    be->settings.udp ? "on" : "off");
+	be->hooked = true;
+	return 0;
+}
+
+static int hybrid_apply(struct kp_backend *be, const struct kp_plan *plan,
+			struct kp_apply_stats *stats, struct kp_err *err)
+{
+	int r = kp_nft_backend.apply(be->nft, plan, stats, err);
+
+	return r < 0 ? r : apply_hooks(be, plan, err);
+}
+
+static int hybrid_rebuild(struct kp_backend *be, const struct kp_plan *plan,
+			  struct kp_apply_stats *stats, struct kp_err *err)
+{
+	int r = kp_nft_backend.rebuild(be->nft, plan, stats, err);
+
+	return r < 0 ? r : apply_hooks(be, plan, err);
+}
+
+/* Hooks first: without them nft serves everything, but without nft the hooks would not. */
+static int hybrid_cleanup(struct kp_backend *be, struct kp_err *err)
+{
+	int r = kp_bpf_remove_directory(be->settings.bpf_root, err);
+
+	return r < 0 ? r : kp_nft_backend.cleanup(be->nft, err);
+}
+
+const struct kp_backend_ops kp_hybrid_backend = {
+	.name = "bpf",
+	.open = hybrid_open,
+	.configure = hybrid_configure,
+	.readback = hybrid_readback,
+	.list = hybrid_list,
+	.apply = hybrid_apply,
+	.rebuild = hybrid_rebuild,
+	.cleanup = hybrid_cleanup,
+	.close = hybrid_close,
+};
