@@ -70,6 +70,7 @@ $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(Q)mv $@.new $@
 
 $(BUILD)/obj/bpf/programs.o: $(BUILD)/bpf/sock.skel.h
+$(BUILD)/obj/bpf/sockets.o: $(BUILD)/bpf/repoint.skel.h
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_HELPERS) $(OBJECTS)
 	@mkdir -p $(@D)

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "bpf/backend.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "bpf/addrs.h"
 #include "bpf/decide.h"
-#include "bpf/place.h"
 #include "bpf/programs.h"
 #include "bpf/ranges.h"
+#include "bpf/sockets.h"
+#include "kproxy/log.h"
 
 enum {
 	MIN_FRONTENDS = 1024,
@@ -22,6 +24,7 @@ struct kp_bpf {
 	/* The generation that is attached; NULL before the first full plan. */
 	struct kp_bpf_programs *programs;
 	struct kp_bpf_table *tables[KP_N_FAMILIES];
+	struct kp_bpf_sockets *sockets; /* opened when needed */
 };
 
 /* A generation that is being made. */
@@ -47,11 +50,6 @@ int kp_bpf_open(const struct kp_hook_settings *settings, struct kp_bpf **ret, st
 
 	if (r < 0)
 		return r;
-	r = kp_bpf_make_directory(settings->bpf_root, err);
-	if (r < 0) {
-		close(cgroup.fd);
-		return r;
-	}
 	bpf = kp_xcalloc(1, sizeof(*bpf));
 	bpf->settings = *settings;
 	bpf->cgroup = cgroup;
@@ -73,6 +71,8 @@ static void let_go(struct kp_bpf *bpf)
 		kp_bpf_table_free(bpf->tables[f]);
 		bpf->tables[f] = NULL;
 	}
+	kp_bpf_sockets_close(bpf->sockets);
+	bpf->sockets = NULL;
 	kp_bpf_programs_free(bpf->programs);
 	bpf->programs = NULL;
 }
@@ -166,6 +166,96 @@ static void measure(const struct kp_bpf *bpf, const struct kp_plan *plan,
 		sizes[f].n_frontends = kp_bpf_ranges_round(2 * sizes[f].n_frontends);
 		sizes[f].n_endpoints = kp_bpf_ranges_round(2 * sizes[f].n_endpoints);
 	}
+}
+
+static enum kp_bpf_membership find(const struct kp_bpf *bpf, const struct kp_bpf_pair *pair,
+				   enum kp_bpf_scope scope)
+{
+	struct kp_bpf_dial dial = {
+		.port = ntohs(pair->frontend.port), .proto = IPPROTO_UDP, .scope = scope};
+	struct kp_target endpoint = {.port = ntohs(pair->endpoint.port)};
+	enum kp_family family = KP_IPV6;
+	size_t skip = 0;
+
+	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)pair->frontend.addr)) {
+		family = KP_IPV4;
+		skip = 12;
+	}
+	if (scope == KP_BPF_EXACT)
+		memcpy(dial.addr.bytes, (const char *)pair->frontend.addr + skip, 16 - skip);
+	memcpy(endpoint.addr.bytes, (const char *)pair->endpoint.addr + skip, 16 - skip);
+	return kp_bpf_table_find(bpf->tables[family], &dial, &endpoint);
+}
+
+static bool is_stale(void *arg, const struct kp_bpf_record *record)
+{
+	enum kp_bpf_membership found = find(arg, &record->pairs[0], KP_BPF_EXACT);
+
+	if (found == KP_BPF_UNKNOWN)
+		found = find(arg, &record->pairs[0], KP_BPF_NODE_PORT);
+	return found == KP_BPF_NO_MEMBER;
+}
+
+/* Sockets that stay behind are no reason to give the hooks up. */
+static void repoint_sockets(struct kp_bpf *bpf)
+{
+	struct kp_bpf_repointed n;
+	struct kp_err err = KP_ERR_INIT;
+	int r = 0;
+
+	if (!bpf->sockets)
+		r = kp_bpf_sockets_open(kp_bpf_programs_records(bpf->programs), &bpf->sockets,
+					&err);
+	if (r == 0)
+		r = kp_bpf_sockets_repoint(bpf->sockets, is_stale, bpf, &n, &err);
+	if (r < 0)
+		kp_log_warn("bpf", "connected UDP sockets stay with endpoints that are gone",
+			    "error=%s", kp_log_quote(err.text));
+	else if (n.n_moved < n.n_stale)
+		kp_log_warn("bpf", "connected UDP sockets stay with endpoints that are gone",
+			    "sockets=%zu", n.n_stale - n.n_moved);
+	if (r == 0 && n.n_moved > 0)
+		kp_log_info("bpf", "connected UDP sockets moved to other endpoints", "sockets=%zu",
+			    n.n_moved);
+}
+
+static bool has_target(const struct kp_endpoint_set *set, const struct kp_target *target)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (set->slots[i].port == target->port &&
+		    kp_addr_equal(&set->slots[i].addr, &target->addr))
+			return true;
+	return false;
+}
+
+static bool lost_any(const struct kp_endpoint_set *have, const struct kp_endpoint_set *want)
+{
+	for (uint32_t i = 0; i < have->n; i++)
+		/* Most endpoints keep their slot. */
+		if ((i >= want->n ||
+		     memcmp(&have->slots[i], &want->slots[i], sizeof(have->slots[i])) != 0) &&
+		    !has_target(want, &have->slots[i]))
+			return true;
+	return false;
+}
+
+/* A UDP service port has endpoints, and had one that is not among them. */
+static bool has_lost_udp_endpoints(const struct kp_plan *plan)
+{
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		const struct kp_vservices *have = plan->changes[i].have;
+
+		for (size_t j = 0; j < have->n; j++) {
+			const struct kp_vservice *want = kp_vservices_find(&plan->changes[i].want,
+									   &have->items[j]);
+
+			if (have->items[j].proto == IPPROTO_UDP && want &&
+			    (lost_any(&have->items[j].cluster, &want->cluster) ||
+			     lost_any(&have->items[j].local, &want->local)))
+				return true;
+		}
+	}
+	return false;
 }
 
 static int apply_full(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
@@ -294,5 +384,10 @@ static int apply_incremental(struct kp_bpf *bpf, const struct kp_plan *plan, str
 
 int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
 {
-	return plan->full ? apply_full(bpf, plan, err) : apply_incremental(bpf, plan, err);
+	int r = plan->full ? apply_full(bpf, plan, err) : apply_incremental(bpf, plan, err);
+
+	/* After a full plan, endpoints may have gone while nobody looked. */
+	if (r == 0 && bpf->settings.udp && (plan->full || has_lost_udp_endpoints(plan)))
+		repoint_sockets(bpf);
+	return r;
 }

@@ -8,7 +8,7 @@
 
 struct kp_bpf;
 
-/* Finds the cgroup and the bpf file system; changes nothing but that one may be mounted. */
+/* Finds the cgroup; changes nothing. */
 int kp_bpf_open(const struct kp_hook_settings *settings, struct kp_bpf **ret, struct kp_err *err);
 
 /* Accepts NULL; the hooks stay. */

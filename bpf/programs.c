@@ -226,8 +226,7 @@ static int pin_maps(const struct kp_bpf_programs *programs, struct kp_err *err)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, programs->skel->obj)
-	{
+	bpf_object__for_each_map (map, programs->skel->obj) {
 		kp_autofree char *path = pin_path(programs, bpf_map__name(map));
 
 		if (bpf_map__is_internal(map))
@@ -244,11 +243,12 @@ int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf
 			   struct kp_err *err)
 {
 	struct bpf_program *program;
+	int r = kp_bpf_make_directory(programs->root, err);
 
-	bpf_object__for_each_program(program, programs->skel->obj)
-	{
+	if (r < 0)
+		return r;
+	bpf_object__for_each_program (program, programs->skel->obj) {
 		kp_autofree char *path = link_path(programs, program);
-		int r = 0;
 
 		if (is_wanted(programs, program))
 			r = kp_bpf_link_put(path, program, cgroup, err);
@@ -265,8 +265,7 @@ bool kp_bpf_programs_are_attached(const struct kp_bpf_programs *programs,
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, programs->skel->obj)
-	{
+	bpf_object__for_each_program (program, programs->skel->obj) {
 		kp_autofree char *path = link_path(programs, program);
 
 		if (is_wanted(programs, program) && !kp_bpf_link_runs(path, program, cgroup))
@@ -304,4 +303,9 @@ const struct kp_bpf_memory *kp_bpf_programs_memory(const struct kp_bpf_programs 
 int kp_bpf_programs_node_addrs(const struct kp_bpf_programs *programs)
 {
 	return bpf_map__fd(programs->skel->maps.node_addrs);
+}
+
+int kp_bpf_programs_records(const struct kp_bpf_programs *programs)
+{
+	return bpf_map__fd(programs->skel->maps.records);
 }

@@ -37,7 +37,8 @@ void kp_bpf_programs_free(struct kp_bpf_programs *programs);
 const struct kp_bpf_memory *kp_bpf_programs_memory(const struct kp_bpf_programs *programs,
 						   enum kp_family family);
 
-/* The file descriptor of the map of node port addresses. */
+/* File descriptors of maps, valid as long: node port addresses, and the records of UDP sockets. */
 int kp_bpf_programs_node_addrs(const struct kp_bpf_programs *programs);
+int kp_bpf_programs_records(const struct kp_bpf_programs *programs);
 
 #endif

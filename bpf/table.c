@@ -271,6 +271,24 @@ static struct kp_target read_endpoint(const struct kp_bpf_table *table, uint32_t
 	return target;
 }
 
+enum kp_bpf_membership kp_bpf_table_find(const struct kp_bpf_table *table,
+					 const struct kp_bpf_dial *dial,
+					 const struct kp_target *endpoint)
+{
+	const struct frontend *f;
+
+	HASH_FIND(hh, table->frontends, dial, sizeof(*dial), f);
+	if (!f || f->n == 0)
+		return KP_BPF_UNKNOWN;
+	for (uint32_t i = 0; i < f->n; i++) {
+		struct kp_target target = read_endpoint(table, f->first + i);
+
+		if (target.port == endpoint->port && kp_addr_equal(&target.addr, &endpoint->addr))
+			return KP_BPF_MEMBER;
+	}
+	return KP_BPF_NO_MEMBER;
+}
+
 int kp_bpf_table_copy(const struct kp_bpf_table *from, struct kp_bpf_table *to, int64_t now_us)
 {
 	int r = 0;

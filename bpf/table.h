@@ -49,6 +49,16 @@ int kp_bpf_table_put(struct kp_bpf_table *table, const struct kp_bpf_dial *dial,
 /* Removes a frontend; none is no error. */
 int kp_bpf_table_remove(struct kp_bpf_table *table, const struct kp_bpf_dial *dial, int64_t now_us);
 
+/* Whether a client of this frontend may be at this endpoint. */
+enum kp_bpf_membership {
+	KP_BPF_MEMBER,
+	KP_BPF_NO_MEMBER, /* but others are */
+	KP_BPF_UNKNOWN	  /* no such frontend, or it has no endpoints */
+};
+enum kp_bpf_membership kp_bpf_table_find(const struct kp_bpf_table *table,
+					 const struct kp_bpf_dial *dial,
+					 const struct kp_target *endpoint);
+
 /* Puts all frontends of 'from' into 'to', which is empty. */
 int kp_bpf_table_copy(const struct kp_bpf_table *from, struct kp_bpf_table *to, int64_t now_us);
 

@@ -227,7 +227,7 @@ static const struct {
 	 "mode bpf: the bpf file system, mounted when it is not (default /sys/fs/bpf)"},
 	{"bpf-scope", "all|node", set_bpf_scope,
 	 "mode bpf: hook all sockets, or leave pods to nft (default all)"},
-	{"bpf-udp", "on|off", set_bpf_udp, "mode bpf: hook UDP too (default off)"},
+	{"bpf-udp", "on|off", set_bpf_udp, "mode bpf: hook UDP too (default on)"},
 	{"strict", NULL, set_strict, "mode bpf: fail instead of going on with nft alone"},
 	{"healthz-bind-address", "ADDRESS:PORT", set_healthz,
 	 "answer /healthz: 200 when the kernel is in step, else 503 (default off)"},
@@ -264,6 +264,7 @@ static int set_defaults(struct kp_options *o, struct kp_err *err)
 	memset(o, 0, sizeof(*o));
 	o->settings.masquerade_mark = 1U << 14;
 	o->settings.hooks.bpf_root = "/sys/fs/bpf";
+	o->settings.hooks.udp = true;
 	o->node_ports_primary = true;
 	if (gethostname(name, sizeof(name)) < 0)
 		return kp_err_errno(err, errno, "gethostname");

@@ -277,7 +277,7 @@ class Node(Host):
         os.rename(path + ".new", path)
 
     def argv(self, *extra):
-        mode = ["--mode=bpf", "--strict", "--bpf-udp=on", *self.hooks.argv] if self.hooks else [
+        mode = ["--mode=bpf", "--strict", *self.hooks.argv] if self.hooks else [
             "--mode=nft", "--bpf-root=/nonexistent"]
         return [KPROXY, *mode, f"--manifests={self.directory}", "--hostname-override=node1",
                 "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64", *extra]

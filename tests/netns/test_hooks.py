@@ -1,0 +1,521 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What only the socket hooks do.  Each test shows by counters that they did it, or that they did not."""
+import contextlib
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from node import KPROXY, Node, endpointslice, node_object, run, service, wait_for
+from test_traffic import IP4, IP6, PORTS, TARGETS, web
+
+MODES = ("bpf",)
+
+# Runs in a host: what a program sees.  A statement per line would hide the point of each.
+PRELUDE = r"""
+import json, select, struct, sys
+from socket import *
+def family_of(ip): return AF_INET6 if ":" in ip else AF_INET
+def sock(ip, kind): s = socket(family_of(ip), kind); s.settimeout(1.5); return s
+def udp(ip): return sock(ip, SOCK_DGRAM)
+def tcp(ip): return sock(ip, SOCK_STREAM)
+def server(data): return data.decode().split()[0]
+def out(x): print(json.dumps(x))
+"""
+
+
+def script(host, code, *args):
+    result = host.run(sys.executable, "-c", PRELUDE + code, *args, check=False)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@contextlib.contextmanager
+def counted(node, **expected):
+    """These counters go up by so much, all others not at all."""
+    before = node.hooks.counters()
+    yield
+    after = node.hooks.counters()
+    changes = {k: after[k] - before[k] for k in after if after[k] != before[k]}
+    assert changes == expected
+
+
+FRONTENDS = [(IP4, 80, 53), (IP6, 80, 53), (f"::ffff:{IP4}", 80, 53), (Node.IP4, 30080, 30053),
+             (Node.IP6, 30080, 30053), (f"::ffff:{Node.IP4}", 30080, 30053)]
+
+
+@pytest.mark.parametrize("where", ["node", "pod"])
+def test_names_are_those_of_the_frontend(node, where):
+    node.pod(1, 8080)
+    host = node if where == "node" else node.pod(9)
+    web(node, [1])
+    node.start()
+    for ip, tcp_port, udp_port in FRONTENDS:
+        with counted(node, connected=1):
+            assert script(host, """
+s = tcp(sys.argv[1]); s.connect((sys.argv[1], int(sys.argv[2]))); out(server(s.recv(99)))
+""", ip, tcp_port) == "pod1"
+        with counted(node, connected=1, named=1):
+            assert script(host, """
+s = udp(sys.argv[1]); s.connect((sys.argv[1], int(sys.argv[2]))); s.send(b"?")
+out([server(s.recv(99)), s.getpeername()[:2]]); s.close()
+""", ip, udp_port) == ["pod1", [ip, udp_port]]
+        with counted(node, sent=2, received=2):
+            assert script(host, """
+s = udp(sys.argv[1]); got = []
+for _ in range(2):
+    s.sendto(b"?", (sys.argv[1], int(sys.argv[2]))); data, peer = s.recvfrom(99); got += [server(data), peer[:2]]
+out(got)
+""", ip, udp_port) == 2 * ["pod1", [ip, udp_port]]
+
+
+def test_every_way_to_connect(node):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    for ip in (IP4, IP6):
+        for code in (
+                "s.setblocking(False); s.connect_ex(a); s.setblocking(True)",
+                "s.sendto(b'', MSG_FASTOPEN, a)",
+                "s.setsockopt(IPPROTO_TCP, 30, 1); s.connect(a); s.send(b'?')",  # TCP_FASTOPEN_CONNECT
+                "s = socket(family_of(a[0]), SOCK_STREAM, 262); s.connect(a)"):  # IPPROTO_MPTCP
+            with counted(node, connected=1):
+                assert script(client, f"""
+a = (sys.argv[1], 80); s = socket(family_of(a[0]), SOCK_STREAM); {code}; out(server(s.recv(99)))""", ip) == "pod1", code
+
+
+def test_wildcard_and_loopback_in_a_pod_are_the_pod_itself(node):
+    node.pod(1, 8080)
+    client = node.pod(9, 30080)  # serves the number of a node port
+    web(node, [1])
+    node.start("--nodeport-addresses=all")
+    with counted(node):
+        for ip in ("0.0.0.0", "127.0.0.1", "127.1.2.3", "::", "::1"):
+            assert client.ask(ip, 30080).servers == {"pod9": 1}, ip
+
+
+@pytest.mark.parametrize("flag, served", [
+    ("primary", {Node.IP4, Node.IP6}),
+    ("192.0.2.77/32,fc00::/7", {"192.0.2.77"}),
+    ("all", {Node.IP4, Node.IP6, "192.0.2.77", "127.0.0.1", "127.1.2.3", "::1"}),
+    ("127.0.0.0/8,::1/128", {"127.0.0.1", "127.1.2.3", "::1"})])
+def test_node_port_addresses_from_the_node(node, flag, served):  # NP-1, NP-4, NP-7
+    node.pod(1, 8080)
+    node.run("ip", "addr", "add", "192.0.2.77/24", "dev", "eth1")
+    web(node, [1])
+    node.start(f"--nodeport-addresses={flag}")
+    for ip in (Node.IP4, Node.IP6, "192.0.2.77", "127.0.0.1", "127.1.2.3", "::1"):
+        with counted(node, **({"connected": 1} if ip in served else {})):
+            assert bool(node.ask(ip, 30080).servers) == (ip in served), ip
+
+
+def test_a_node_port_of_another_node_is_left_alone(node):  # DP-12
+    node.pod(1, 8080)
+    web(node, [1])
+    node.outside.serve("other", 30080)
+    node.start()
+    with counted(node):
+        assert node.ask(Node.OUTSIDE4, 30080).servers == {"other": 1}
+
+
+def test_a_socket_bound_to_loopback_is_left_to_nft(node):
+    node.pod(1, 8080)
+    web(node, [1])
+    node.start()
+    code = """
+s = tcp(sys.argv[1]); s.bind((sys.argv[2], 0)); out(s.connect_ex((sys.argv[1], 80)))"""
+    with counted(node, bound=2):
+        hooked = [script(node, code, IP4, "127.0.0.1"), script(node, code, IP6, "::1")]
+    node.stop()
+    node.run(*node.argv("--cleanup"))
+    node.run(KPROXY, "--mode=nft", "--bpf-root=/nonexistent", "--once",
+             f"--manifests={node.directory}")
+    assert hooked == [script(node, code, IP4, "127.0.0.1"), script(node, code, IP6, "::1")]
+
+
+def web_on_other_node(node, numbers, remote, **spec):
+    """The endpoints of 'remote' are said to be on another node."""
+    slices = endpointslice("web-4", "web", [f"10.180.0.{n}" for n in numbers], TARGETS)
+    for e in slices["endpoints"]:
+        if int(e["addresses"][0].split(".")[-1]) in remote:
+            e["nodeName"] = "node2"
+    node.write("web.json", node_object(), service("web", [IP4], PORTS, **spec), slices)
+
+
+def test_external_policy_local_without_local_endpoint(node):  # DP-6, DP-7
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web_on_other_node(node, [1], {1}, type="NodePort", externalTrafficPolicy="Local")
+    node.start()
+    for host in (client, node):
+        with counted(node, connected=1):
+            assert host.ask(Node.IP4, 30080).servers == {"pod1": 1}
+    assert node.outside.ask(Node.IP4, 30080).errors == {"TimeoutError": 1}
+
+
+def test_internal_policy_local(node):  # DP-2, DP-3
+    for n in (1, 2):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web_on_other_node(node, [1, 2], {2}, internalTrafficPolicy="Local")
+    node.start()
+    with counted(node, connected=20):
+        assert client.ask(IP4, 80, count=20).servers == {"pod1": 20}
+    web_on_other_node(node, [1, 2], {1, 2}, internalTrafficPolicy="Local")
+    wait_for("no endpoint here", lambda: client.ask(IP4, 80).errors == {"TimeoutError": 1})
+
+
+def test_affinity_and_source_ranges_are_left_to_nft(node):  # SA-1, FW-1
+    for n in (1, 2, 3):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    slices = endpointslice("web-4", "web", [f"10.180.0.{n}" for n in (1, 2, 3)], TARGETS)
+    node.write("web.json", node_object(), slices,
+               service("web", [IP4], PORTS, sessionAffinity="ClientIP"))
+    vip = service("vip", ["10.96.0.11"], PORTS[:1], type="LoadBalancer",
+                  loadBalancerSourceRanges=["198.18.0.0/15"])
+    vip["status"] = {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}
+    slices = endpointslice("vip-4", "vip", ["10.180.0.1"], TARGETS)
+    node.write("vip.json", vip, slices)
+    node.start()
+    with counted(node):
+        got = client.ask(IP4, 80, count=20)
+        assert len(got.servers) == 1 and not got.errors
+        assert client.ask("203.0.113.1", 80).errors == {"TimeoutError": 1}
+    with counted(node, connected=1):
+        assert client.ask("10.96.0.11", 80).servers == {"pod1": 1}
+
+
+def test_no_endpoint_is_refused_by_the_hook(node):  # DP-4
+    client = node.pod(9)
+    web(node, [])
+    node.start()
+    for ip, port in ((IP4, 80), (IP6, 80), (Node.IP4, 30080)):
+        with counted(node, refused=2):
+            assert client.ask(ip, port).errors == {"ConnectionRefusedError": 1}
+            assert script(client, """
+s = tcp(sys.argv[1]); s.setblocking(False); out(s.connect_ex((sys.argv[1], int(sys.argv[2]))))
+""", ip, port) == 111
+    with counted(node):
+        assert client.ask(IP4, 53, "udp").errors == {"ConnectionRefusedError": 1}
+
+
+def test_a_socket_that_goes_straight_to_the_pod_is_told_so(node):
+    pod, client = node.pod(1, 8080), node.pod(9)
+    web(node, [1])
+    node.start()
+    for ip, direct in ((IP4, pod.ip4), (IP6, pod.ip6)):
+        assert script(client, """
+s = udp(sys.argv[1]); names = []
+for a in ((sys.argv[1], 53), (sys.argv[2], 8080), (sys.argv[1], 53), None, (sys.argv[2], 8080)):
+    if a is None:
+        import ctypes
+        ctypes.CDLL(None).connect(s.fileno(), struct.pack("=H30x", AF_UNSPEC), 32)
+        continue
+    s.connect(a); s.send(b"?"); names += [s.recvfrom(99)[1][:2], s.getpeername()[:2]]
+out(names)
+""", ip, direct) == 2 * [[ip, 53]] + 2 * [[direct, 8080]] + 2 * [[ip, 53]] + 2 * [[direct, 8080]]
+
+
+def test_an_unconnected_socket_stays_with_its_endpoint_while_it_is_there(node):
+    for n in (1, 2, 3):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, [1, 2, 3])
+    node.start()
+    process = client.popen(sys.executable, "-uc", PRELUDE + f"""
+s = udp("{IP4}")
+for _ in sys.stdin:
+    s.sendto(b"?", ("{IP4}", 53)); data, peer = s.recvfrom(99); print(server(data), peer[0])
+""", stdin=-1, stdout=-1)
+
+    def ask():
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return process.stdout.readline().split()
+
+    first, name = ask()
+    assert name == IP4
+    kept = int(first[3:])
+    for numbers in ([1, 2, 3], [kept], [kept, kept % 3 + 1], [1, 2, 3]):
+        web(node, numbers)
+        wait_for("the change", lambda n=numbers: served(node) == {f"10.180.0.{i}" for i in n})
+        assert {tuple(ask()) for _ in range(5)} == {(first, IP4)}
+    others = sorted({1, 2, 3} - {kept})
+    web(node, others)
+    wait_for("the endpoint leaves", lambda: served(node) == {f"10.180.0.{i}" for i in others})
+    assert len({tuple(ask()) for _ in range(5)} & {(f"pod{i}", IP4) for i in others}) == 1
+    process.kill()
+    process.stdin.close()
+
+
+def served(node):
+    """The endpoints in the kernel."""
+    return {e["address"] for s in node.dump()["services"] for e in s["endpoints"]
+            if "." in e["address"]}
+
+
+def test_one_socket_and_two_services_of_one_endpoint(node):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.write("two.json", service("two", ["10.96.0.20"], [("dns", "UDP", 53)]),
+               endpointslice("two-4", "two", ["10.180.0.1"], [("dns", "UDP", 8080)]))
+    node.start()
+    # Which of the two a datagram comes from cannot be known; each socket on its own is right.
+    assert script(client, """
+got = []
+for ip in ("10.96.0.10", "10.96.0.20", "10.96.0.10"):
+    s = udp(ip); s.sendto(b"?", (ip, 53)); got.append(s.recvfrom(99)[1][0])
+one = udp("10.96.0.10")
+for ip in ("10.96.0.10", "10.96.0.20"):
+    one.sendto(b"?", (ip, 53)); got.append(server(one.recvfrom(99)[0]))
+out(got)
+""") == ["10.96.0.10", "10.96.0.20", "10.96.0.10", "pod1", "pod1"]
+
+
+def test_scope_node_leaves_pods_to_nft(node):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    for flag in ("--bpf-scope=node", "--masquerade-all"):
+        node.start(flag)
+        with counted(node):
+            assert client.ask(IP4, 80).servers == {"pod1": 1}
+        with counted(node, connected=1):
+            assert node.ask(IP4, 80).servers == {"pod1": 1}
+        node.stop()
+
+
+def test_udp_off_leaves_udp_to_nft(node):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start("--bpf-udp=off")
+    assert [p for p in node.hooks.pins() if p.startswith("link-")] == ["link-connect4",
+                                                                       "link-connect6"]
+    with counted(node):
+        assert client.ask(IP4, 53, "udp").servers == {"pod1": 1}
+    with counted(node, connected=1):
+        assert client.ask(IP4, 80).servers == {"pod1": 1}
+
+
+def test_maps_grow_without_a_gap(node):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    load = client.load(IP4, 80, n_clients=2)
+    n = 3000
+    node.write("many.json", *[o for i in range(n) for o in (
+        service(f"s{i}", [f"10.97.{i >> 8}.{i & 255}"], [("http", "TCP", 80)]),
+        endpointslice(f"s{i}-a", f"s{i}", ["10.180.0.1"], [("http", "TCP", 8080)]))])
+    last = f"10.97.{(n - 1) >> 8}.{(n - 1) & 255}"
+    wait_for("the last Service", lambda: not client.ask(last, 80).errors, 30)
+    for got in load.stop():
+        assert got.servers and not got.errors
+    with counted(node, connected=2):
+        assert client.ask(last, 80, count=2).servers == {"pod1": 2}
+
+
+def attached(node):
+    """Program ids at the test's cgroup."""
+    return {p["id"] for p in json.loads(
+        run("bpftool", "-j", "cgroup", "show", node.hooks.cgroup).stdout.strip() or "[]")}
+
+
+def exists(program):
+    return run("bpftool", "prog", "show", "id", program, check=False).returncode == 0
+
+
+def test_restarts_and_cleanup_leave_nothing_behind(node):
+    node.pod(1, 8080)
+    web(node, [1])
+    programs = set()
+    for _ in range(int(os.environ.get("CYCLES", "10"))):
+        node.once()
+        now = attached(node)
+        assert len(now) == 8 and not now & programs
+        wait_for("the programs before are gone", lambda: not any(map(exists, programs)))
+        programs = now
+    node.run(*node.argv("--cleanup"))
+    wait_for("the programs are gone", lambda: not any(map(exists, programs)))
+    assert attached(node) == set() and "kproxy" not in os.listdir(node.hooks.bpf)
+    node.run(*node.argv("--cleanup"))
+
+
+def test_modes_change_under_load(node):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.once()
+    load = client.load(IP4, 80, n_clients=4)
+    for _ in range(3):
+        node.run(KPROXY, "--mode=nft", "--once", f"--bpf-root={node.hooks.bpf}",
+                 "--hostname-override=node1", f"--manifests={node.directory}")
+        assert attached(node) == set()
+        with counted(node):
+            assert client.ask(IP4, 80).servers == {"pod1": 1}
+        node.once()
+        assert len(attached(node)) == 8
+    for got in load.stop():
+        assert got.servers and not got.errors
+
+
+def test_hooks_are_put_back_when_somebody_removed_them(node):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [])
+    node.start()
+    run("rm", "-r", os.path.join(node.hooks.bpf, "kproxy"))
+    assert client.ask(IP4, 80).errors == {"ConnectionRefusedError": 1}
+    web(node, [1])
+    wait_for("the change", lambda: client.ask(IP4, 80).servers == {"pod1": 1})
+    with counted(node, connected=1):
+        assert client.ask(IP4, 80).servers == {"pod1": 1}
+
+
+def test_kill_and_restart_under_load(node):  # SY-10, SY-11
+    for n in (1, 2):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, [1, 2])
+    node.start()
+    before = node.hooks.counters()["connected"]
+    load = client.load(IP4, 80)
+    for _ in range(10):
+        node.stop(signal.SIGKILL)
+        node.start()
+    results = load.stop()
+    n = sum(sum(got.servers.values()) for got in results)
+    assert not any(got.errors for got in results)
+    assert node.hooks.counters()["connected"] - before >= n  # nft did none of it
+
+
+def test_the_root_of_a_cgroup_namespace_is_refused(node):
+    web(node, [1])
+    argv = [a for a in node.argv("--once") if not a.startswith("--cgroup-root")]
+    result = node.run("unshare", "-C", "-m", "sh", "-ec", """
+umount -a -t cgroup2; mount -t cgroup2 none "$0"; test -e "$0/cgroup.type"
+test "$(grep -c ' cgroup2 ' /proc/self/mounts)" = 1
+exec "$@" """, node.hooks.cgroup2, *argv, check=False)
+    assert result.returncode == 1, result.stderr
+    assert "is not the root" in result.stderr and "--cgroup-root=DIR" in result.stderr
+    # Without --strict nft serves.
+    argv.remove("--strict")
+    node.run("unshare", "-C", "-m", "sh", "-ec", """
+umount -a -t cgroup2; mount -t cgroup2 none "$0"; test -e "$0/cgroup.type"
+test "$(grep -c ' cgroup2 ' /proc/self/mounts)" = 1
+exec "$@" """, node.hooks.cgroup2, *argv)
+    assert served(node) == {"10.180.0.1"} and attached(node) == set()
+
+
+# Opens connected sockets, and answers each line with what every one of them gets, as a set.
+CONNECTED = PRELUDE + r"""
+import os, resource
+ip, n, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+resource.setrlimit(resource.RLIMIT_NOFILE, (n + 100, n + 100))
+def connected(): s = udp(ip); s.connect((ip, 53)); return s
+if how == "fork":
+    socks = [connected() for _ in range(n)]
+    if os.fork(): os._exit(0)
+elif how == "pass":
+    a, b = socketpair(AF_UNIX, SOCK_DGRAM)
+    b.settimeout(5)
+    if os.fork() == 0:
+        for s in [connected() for _ in range(n)]: send_fds(a, [b"x"], [s.fileno()])
+        os._exit(0)
+    socks = [socket(fileno=recv_fds(b, 9, 1)[1][0]) for _ in range(n)]
+    os.wait()
+    for s in socks: s.settimeout(1.5)
+else:
+    socks = [connected() for _ in range(n)]
+ports = [s.getsockname()[1] for s in socks]
+print("ready", flush=True)
+for _ in sys.stdin:
+    got = set()
+    for s in socks:
+        try: s.send(b"?"); got.add(server(s.recv(99)))
+        except OSError as e: got.add(repr(e))
+        got.add(s.getpeername()[0])
+    got.add(ports == [s.getsockname()[1] for s in socks])
+    print(*sorted(map(str, got)), flush=True)
+"""
+
+
+class Connected:
+    def __init__(self, host, ip, n=3, how="own"):
+        self.process = host.popen(sys.executable, "-c", CONNECTED, ip, n, how, stdin=-1, stdout=-1)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def ask(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().split()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.read()
+
+
+@pytest.mark.parametrize("how", ["own", "fork", "pass"])
+def test_connected_udp_sockets_follow_their_frontend(node, how):  # CT-1
+    for n in (1, 2):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    for ip, name in ((IP4, IP4), (IP6, IP6), (f"::ffff:{IP4}", f"::ffff:{IP4}")):
+        web(node, [1])
+        wait_for("pod1", lambda: client.ask(IP4, 53, "udp").servers == {"pod1": 1})
+        sockets = Connected(client, ip, how=how)
+        want = sorted([name, "True", "pod1"])
+        assert sockets.ask() == want
+        web(node, [1, 2])  # nobody leaves
+        wait_for("pod2", lambda: "pod2" in client.ask(IP4, 53, "udp").servers)
+        assert sockets.ask() == want
+        web(node, [2])
+        wait_for("the move", lambda: sockets.ask() == sorted([name, "True", "pod2"]))
+        sockets.close()
+
+
+def test_ten_thousand_connected_udp_sockets_follow(node):
+    for n in (1, 2):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    sockets = Connected(client, IP4, 10000)
+    web(node, [2])
+    wait_for("pod2", lambda: client.ask(IP4, 53, "udp").servers == {"pod2": 1})
+    assert sockets.ask() == sorted([IP4, "True", "pod2"])
+    sockets.close()
+
+
+def test_connected_udp_sockets_stay_when_the_last_endpoint_goes(node):  # CT-6
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    sockets = Connected(client, IP4)
+    web(node, [])
+    wait_for("no endpoint", lambda: client.ask(IP4, 80).errors)
+    assert sockets.ask() == sorted([IP4, "True", "pod1"])
+    sockets.close()
+
+
+def test_a_connected_socket_that_lost_its_endpoint_while_nobody_looked(node):
+    for n in (1, 2):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    sockets = Connected(client, IP4)
+    node.stop(signal.SIGKILL)
+    web(node, [2])
+    node.start()
+    assert sockets.ask() == sorted([IP4, "True", "pod2"])
+    sockets.close()
