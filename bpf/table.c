@@ -73,6 +73,14 @@ static struct kp_bpf_key6 key6(const struct kp_bpf_dial *dial)
 	return key;
 }
 
+void kp_bpf_key_of(enum kp_family family, const struct kp_bpf_dial *dial, void *ret)
+{
+	if (family == KP_IPV4)
+		*(union kp_bpf_key4 *)ret = key4(dial);
+	else
+		*(struct kp_bpf_key6 *)ret = key6(dial);
+}
+
 static union kp_bpf_endpoint4 endpoint4(const struct kp_target *target)
 {
 	union kp_bpf_endpoint4 e = {.port = htons(target->port)};
@@ -231,21 +239,18 @@ int kp_bpf_table_put(struct kp_bpf_table *table, const struct kp_bpf_dial *dial,
 int kp_bpf_table_remove(struct kp_bpf_table *table, const struct kp_bpf_dial *dial, int64_t now_us)
 {
 	const struct kp_bpf_memory *m = &table->memory;
+	union {
+		union kp_bpf_key4 v4;
+		struct kp_bpf_key6 v6;
+	} key;
 	struct frontend *f;
 	int r;
 
 	HASH_FIND(hh, table->frontends, dial, sizeof(*dial), f);
 	if (!f)
 		return 0;
-	if (table->family == KP_IPV4) {
-		union kp_bpf_key4 key = key4(dial);
-
-		r = m->ops->remove(m->arg, &key);
-	} else {
-		struct kp_bpf_key6 key = key6(dial);
-
-		r = m->ops->remove(m->arg, &key);
-	}
+	kp_bpf_key_of(table->family, dial, &key);
+	r = m->ops->remove(m->arg, &key);
 	if (r < 0)
 		return r;
 	HASH_DEL(table->frontends, f);

@@ -22,6 +22,9 @@ _Static_assert(sizeof(struct kp_bpf_dial) == 20, "compared and hashed as memory"
 
 struct kp_bpf_dial kp_bpf_dial_of(const struct kp_vservice *v, const struct kp_frontend *f);
 
+/* Writes the key of the services map: a union kp_bpf_key4 or a struct kp_bpf_key6. */
+void kp_bpf_key_of(enum kp_family family, const struct kp_bpf_dial *dial, void *ret);
+
 /* The services map.  'key' is a union kp_bpf_key4 or a struct kp_bpf_key6; 0 or -errno. */
 struct kp_bpf_services_ops {
 	int (*put)(void *arg, const void *key, uint32_t index);

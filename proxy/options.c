@@ -224,7 +224,7 @@ static const struct {
 	{"cgroup-root", "DIR", set_cgroup_root,
 	 "mode bpf: the cgroup whose processes are served (default: all)"},
 	{"bpf-root", "DIR", set_bpf_root,
-	 "mode bpf: the bpf file system, mounted when it is not (default /sys/fs/bpf)"},
+	 "mode bpf: the bpf file system, mounted when it is not (default " KP_BPF_ROOT ")"},
 	{"bpf-scope", "all|node", set_bpf_scope,
 	 "mode bpf: hook all sockets, or leave pods to nft (default all)"},
 	{"bpf-udp", "on|off", set_bpf_udp, "mode bpf: hook UDP too (default on)"},
@@ -247,7 +247,7 @@ void kp_options_print_help(void)
 	char left[96];
 
 	puts("Usage: kproxy [FLAGS]\n"
-	     "       kproxy dump [-o text|json|nft] [NAMESPACE/NAME]\n\n"
+	     "       kproxy dump [-o text|json|nft] [--bpf-root=DIR] [NAMESPACE/NAME]\n\n"
 	     "Balances the traffic of Kubernetes Services in the kernel.\n\nFlags:");
 	for (int i = 0; i < N_FLAGS; i++) {
 		snprintf(left, sizeof(left), "--%s%s%s", flags[i].name, flags[i].value ? "=" : "",
@@ -263,7 +263,7 @@ static int set_defaults(struct kp_options *o, struct kp_err *err)
 
 	memset(o, 0, sizeof(*o));
 	o->settings.masquerade_mark = 1U << 14;
-	o->settings.hooks.bpf_root = "/sys/fs/bpf";
+	o->settings.hooks.bpf_root = KP_BPF_ROOT;
 	o->settings.hooks.udp = true;
 	o->node_ports_primary = true;
 	if (gethostname(name, sizeof(name)) < 0)

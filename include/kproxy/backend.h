@@ -15,6 +15,8 @@ enum kp_detect {
 	KP_DETECT_INTERFACE_PREFIX, /* ... or by one whose name starts like that */
 };
 
+#define KP_BPF_ROOT "/sys/fs/bpf" /* where distributions mount the bpf file system */
+
 /* Where the socket hooks go and whom they serve; strings are borrowed. */
 struct kp_hook_settings {
 	const char *cgroup_root; /* NULL = found by itself */

@@ -300,7 +300,10 @@ class Node(Host):
         return self.run(*self.argv("--once", *extra), check=check)
 
     def dump(self, *extra):
-        return json.loads(self.run(KPROXY, "dump", "-o", "json", *extra).stdout)
+        return json.loads(self.run(KPROXY, "dump", "-o", "json", *self.dump_argv(), *extra).stdout)
+
+    def dump_argv(self):
+        return [f"--bpf-root={self.hooks.bpf if self.hooks else '/nonexistent'}"]
 
     def close(self):
         for host in self.hosts:

@@ -519,3 +519,29 @@ def test_a_connected_socket_that_lost_its_endpoint_while_nobody_looked(node):
     node.start()
     assert sockets.ask() == sorted([IP4, "True", "pod2"])
     sockets.close()
+
+
+def test_dump_shows_both_layers(node):
+    web(node, [1, 2])
+    node.write("sticky.json", service("sticky", ["10.96.0.20"], [("http", "TCP", 80)],
+                                      sessionAffinity="ClientIP"),
+               endpointslice("sticky-4", "sticky", ["10.180.0.1"], TARGETS))
+    node.once()
+
+    def layers():
+        return {(s["name"], f["type"], s["family"], s["protocol"]): (f["layer"], f["reason"])
+                for s in node.dump()["services"] for f in s["frontends"]}
+
+    assert node.dump()["mode"] == "bpf"
+    found = layers()
+    assert found.pop(("sticky", "ClusterIP", "IPv4", "TCP")) == ("nft", "session affinity")
+    assert len(found) == 8 and set(found.values()) == {("hooks", "")}
+    text = node.run(KPROXY, "dump", *node.dump_argv()).stdout
+    assert "ClusterIP 10.96.0.10:80, hooks " in text
+    assert "ClusterIP 10.96.0.20:80, nft: session affinity " in text
+    # Somebody empties the map of the hooks.
+    path = os.path.join(node.hooks.bpf, "kproxy", "services4")
+    for element in json.loads(run("bpftool", "-j", "map", "dump", "pinned", path).stdout):
+        run("bpftool", "map", "delete", "pinned", path, "key", *element["key"])
+    assert {layer for (_, _, family, _), layer in layers().items() if family == "IPv4"} == {
+        ("differs", ""), ("nft", "session affinity")}
