@@ -32,7 +32,8 @@ def show(node, client, pods):
 
 
 def play(node, log):
-    print("Making a node of network namespaces: 3 server pods, a client pod, an outside client.")
+    print(f"Mode {node.mode}: a node of network namespaces, 3 server pods, a client pod, an outside "
+          "client.")
     for n in (1, 2, 3):
         node.pod(n, 8080)
     client = node.pod(9)
@@ -45,30 +46,44 @@ def play(node, log):
     scale(node, [1, 3])
     show(node, client, [1, 3])
     print("\n$ kproxy dump")
-    print(node.run(KPROXY, "dump").stdout, end="")
+    print(node.run(KPROXY, "dump", *node.dump_argv()).stdout, end="")
+    if node.hooks:
+        print(f"\nThe hooks made {node.hooks.counters()['connected']} of these connections; those "
+              "from outside are nft's.")
+        return
     print("\n$ nft list map ip kproxy services")
     print(node.run("nft", "list", "map", "ip", "kproxy", "services").stdout, end="")
+
+
+def keep(node, log):
     if "--keep" in sys.argv:
         input(f"""
 Still running.
   a shell on the node:        nsenter --net=/run/netns/{node.ns}
-  a shell in the client pod:  nsenter --net=/run/netns/{client.ns}  (try: nc {CLUSTER_IP} 80)
+  a shell in the client pod:  nsenter --net=/run/netns/kp-{node.id}-pod9  (try: nc {CLUSTER_IP} 80)
   manifests to edit:          {node.directory}
   kproxy's log:               {log.name}
 Enter ends it. """)
 
 
-def main():
+def demo(mode):
     with tempfile.TemporaryDirectory() as work:
         directory = os.path.join(work, "manifests")
         os.mkdir(directory)
-        node = Node(directory)
+        node = Node(directory, mode)
         try:
             with open(os.path.join(work, "kproxy.log"), "w", encoding="utf-8") as log:
                 play(node, log)
+                keep(node, log)
         finally:
             node.close()
-    print("\nAll namespaces are gone again.")
+
+
+def main():
+    for mode in ("nft", "bpf"):
+        demo(mode)
+        print()
+    print("All namespaces are gone again.")
 
 
 main()

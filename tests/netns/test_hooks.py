@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -545,3 +546,81 @@ def test_dump_shows_both_layers(node):
         run("bpftool", "map", "delete", "pinned", path, "key", *element["key"])
     assert {layer for (_, _, family, _), layer in layers().items() if family == "IPv4"} == {
         ("differs", ""), ("nft", "session affinity")}
+
+
+class Foreign:
+    """Programs of somebody else, at the test's cgroup."""
+
+    def __init__(self, node, tmp_path):
+        self.node, self.directory = node, os.path.join(node.hooks.bpf, "foreign")
+        source = os.path.join(os.path.dirname(__file__), "foreign.bpf.c")
+        arch = run("gcc", "-print-multiarch").stdout.strip()
+        run("clang", "-O2", "-g", "-target", "bpf", "-idirafter", f"/usr/include/{arch}", "-c", source,
+            "-o", tmp_path / "foreign.o")
+        if not os.path.ismount(node.hooks.bpf):
+            run("mount", "-t", "bpf", "bpffs", node.hooks.bpf)
+        run("bpftool", "prog", "loadall", tmp_path / "foreign.o", self.directory)
+
+    def attach(self, name, *flags, cgroup=None):
+        run("bpftool", "cgroup", "attach", cgroup or self.node.hooks.cgroup, "cgroup_inet4_connect",
+            "pinned", os.path.join(self.directory, name), *flags)
+
+
+def test_programs_of_others(node, tmp_path):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    foreign = Foreign(node, tmp_path)
+    foreign.attach("allow", "multi")  # before ours
+    node.start()
+    foreign.attach("deny", "multi")  # after ours
+    with counted(node, connected=1):
+        assert client.ask(IP4, 80).servers == {"pod1": 1}
+    with counted(node):
+        assert client.ask(IP4, 81).errors == {"PermissionError": 1}
+    node.stop()
+    node.run(*node.argv("--cleanup"))
+    assert len(attached(node)) == 2
+
+
+def test_a_cgroup_that_somebody_has_for_himself(node, tmp_path):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    Foreign(node, tmp_path).attach("allow")
+    result = node.once(check=False)
+    assert result.returncode == 1 and "another program may have this cgroup" in result.stderr
+    assert client.ask(IP4, 80).servers == {"pod1": 1}  # nft serves
+    assert len(attached(node)) == 1
+
+
+SECONDS = float(os.environ.get("CHURN_SECONDS", "4"))
+
+
+def test_services_that_come_and_go_are_never_mixed_up(node):
+    """Two Services change places all the time; a third one stays.  Each has an endpoint of its own."""
+    for n in (1, 2, 3):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    ips = ["10.96.0.21", "10.96.0.22"]
+
+    def write(name, ip, n):
+        node.write(f"{name}.json", service(name, [ip], [("http", "TCP", 80)]),
+                   endpointslice(f"{name}-4", name, [f"10.180.0.{n}"], [("http", "TCP", 8080)]))
+
+    write("stays", IP4, 3)
+    node.start()
+    load = client.load(IP4, 80, n_clients=2)
+    others = [client.load(ip, 80, n_clients=1) for ip in ips]
+    end, i = time.monotonic() + SECONDS, 0
+    while time.monotonic() < end:
+        n = i % 2
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(node.directory, f"s{n}.json"))
+        write(f"s{n}", ips[n], n + 1)
+        i += 1
+    for got in load.stop():
+        assert set(got.servers) == {"pod3"} and not got.errors
+    for n, other in enumerate(others):
+        for got in other.stop():  # refused while the Service is away
+            assert set(got.servers) == {f"pod{n + 1}"}
