@@ -7,6 +7,7 @@
 #   make check-valgrind                 unit tests, random changes and the daemon under valgrind
 #   make fuzz FUZZ_SECONDS=60           feeds random bytes to what parses manifests (needs clang)
 #   make bench        measures, as root, and writes docs/performance.md; BENCH_ARGS=--help lists its flags
+#   make bench-iperf  measures the traffic of both modes, as root, and writes docs/performance-traffic.md
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
 
 PREFIX ?= /usr/local
@@ -115,6 +116,9 @@ fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
 bench: all bench-programs
 	$(Q)$(PYTHON) bench/run.py --build $(BUILD) $(BENCH_ARGS)
 
+bench-iperf: all bench-programs
+	$(Q)$(PYTHON) bench/traffic.py --build $(BUILD) $(BENCH_ARGS)
+
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
 
@@ -129,4 +133,4 @@ help:
 
 -include $(shell find $(BUILD)/obj $(BUILD)/bpf -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests bench-programs check check-valgrind fuzz bench format install clean help
+.PHONY: all unit-tests bench-programs check check-valgrind fuzz bench bench-iperf format install clean help

@@ -233,7 +233,7 @@ static const struct {
 	 "answer /healthz: 200 when the kernel is in step, else 503 (default off)"},
 	{"once", NULL, set_once, "sync once and exit: 0 when all went well, 1 when not"},
 	{"dry-run", NULL, set_dry_run, "print what a sync would change, and change nothing"},
-	{"cleanup", NULL, set_cleanup, "remove all rules and exit"},
+	{"cleanup", NULL, set_cleanup, "remove all rules and hooks, and exit"},
 	{"log-level", "error|warn|info|debug", set_log_level, "(default info)"},
 	{"version", NULL, set_version, "print the version and exit"},
 	{"help", NULL, set_help, "print this and exit"},

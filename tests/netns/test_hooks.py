@@ -624,3 +624,17 @@ def test_services_that_come_and_go_are_never_mixed_up(node):
     for n, other in enumerate(others):
         for got in other.stop():  # refused while the Service is away
             assert set(got.servers) == {f"pod{n + 1}"}
+
+
+def test_without_the_capability_nft_serves_alone(node):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    argv = ["setpriv", "--bounding-set=-all,+net_admin", *node.argv("--once")]
+    result = node.run(*argv, check=False)
+    assert result.returncode == 1 and "CAP_BPF" in result.stderr
+    argv.remove("--strict")
+    result = node.run(*argv)
+    assert "all traffic goes through nft" in result.stderr and "CAP_BPF" in result.stderr
+    assert client.ask(IP4, 80).servers == {"pod1": 1}
+    assert attached(node) == set()

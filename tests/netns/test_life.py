@@ -5,6 +5,8 @@ import random
 
 from node import endpointslice, service, wait_for
 
+MODES = ("nft", "bpf")
+
 PORTS = [("http", "TCP", 80, 30080), ("dns", "UDP", 53, 30053)]
 TARGETS = [("http", "TCP", 8080), ("dns", "UDP", 8053)]
 

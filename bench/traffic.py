@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a Service's traffic costs in each mode, as bench/README.md tells; writes docs/performance-traffic.md.
+
+Everything happens in network namespaces with random names, which go away at the end."""
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../tests/netns"))
+import node  # noqa: E402
+
+IP, PODS = "10.96.0.10", (1, 2, 3)
+IPERF_IP, IPERF_PORT = "10.96.0.11", 5201
+# (name, protocol, port of the Service, port of the server)
+PORTS = (("connect", "TCP", 80, 8080), ("request", "TCP", 81, 8081), ("datagram", "UDP", 81, 8081))
+# Client and servers share a processor: rates then tell what the work costs.
+PINNED = ["taskset", "-c", str(max(os.sched_getaffinity(0)))]
+TITLES = {"connections": "new TCP connections, 1/s", "tcp": "TCP requests on one connection, 1/s",
+          "tcp_p50": "TCP request, median, µs", "tcp_p99": "TCP request, 99 %, µs",
+          "udp": "UDP requests, 1/s", "udp_p50": "UDP request, median, µs",
+          "udp_p99": "UDP request, 99 %, µs", "iperf1": "iperf3, 1 stream, Gbit/s",
+          "iperf8": "iperf3, 8 streams, Gbit/s"}
+
+
+class Bench:
+    """A node in one mode, with one Service, its servers, and clients in a pod and on the node."""
+
+    def __init__(self, args, directory, mode):
+        self.args = args
+        manifests = os.path.join(directory, mode)
+        os.mkdir(manifests)
+        self.node = node.Node(manifests, mode)
+        try:
+            self.clients = {"pod": self.node.pod(250), "node": self.node}
+            for host in self.clients.values():
+                host.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535")
+            self.node.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_close=1")
+            for number in PODS:
+                self.serve(self.node.pod(number))
+            self.node.write("web.json", node.node_object(), node.service(
+                "web", [IP], [(n, proto, port) for n, proto, port, _ in PORTS]),
+                node.endpointslice("web-4", "web", [f"10.180.0.{n}" for n in PODS],
+                                   [(n, proto, target) for n, proto, _, target in PORTS]))
+            # The connections of one iperf3 have to meet in one server.
+            self.node.write("iperf.json", node.service("iperf", [IPERF_IP], [("", "TCP", IPERF_PORT)]),
+                            node.endpointslice("iperf-4", "iperf", ["10.180.0.1"],
+                                               [("", "TCP", IPERF_PORT)]))
+            self.node.once()
+        except BaseException:
+            self.node.close()
+            raise
+
+    def program(self, name):
+        return [*PINNED, os.path.join(self.args.build, "bench", name)]
+
+    def serve(self, pod):
+        for name, port in (("connect", 8080), ("request", 8081)):
+            server = pod.popen(*self.program(name), "serve", port, stdout=subprocess.PIPE)
+            assert server.stdout.readline() == "ready\n"
+        pod.popen("iperf3", "-s", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        node.wait_for("iperf3 listens", lambda: f":{IPERF_PORT}" in pod.run("ss", "-Hltn").stdout)
+
+    def measure(self, what, client, direct):
+        address = "10.180.0.1" if direct else IPERF_IP if what.startswith("iperf") else IP
+        ports = {name: target if direct else port for name, _, port, target in PORTS}
+        run, ms = self.clients[client].run, self.args.ms
+        if what == "connections":
+            return {what: float(run(*self.program("connect"), "dial", address, ports["connect"], ms,
+                                    4).stdout)}
+        if what in ("tcp", "udp"):
+            rate, median, high = map(float, run(*self.program("request"), what, address,
+                                                ports["request"], ms).stdout.split())
+            return {what: rate, f"{what}_p50": median, f"{what}_p99": high}
+        out = json.loads(run("iperf3", "-J", "-c", address, "-t", self.args.iperf_s, "-P",
+                             what[-1]).stdout)
+        return {what: out["end"]["sum_received"]["bits_per_second"] / 1e9}
+
+    def close(self):
+        self.node.close()
+
+
+def measure_round(benches, kinds):
+    """Each case once, in random order: (client, mode, path) -> {figure: value}."""
+    result = {}
+    for what in kinds:
+        cases = [(client, mode, path) for client in ("pod", "node") for mode in benches
+                 for path in ("direct", "service")]
+        random.shuffle(cases)
+        for client, mode, path in cases:
+            result.setdefault((client, mode, path), {}).update(
+                benches[mode].measure(what, client, path == "direct"))
+    return result
+
+
+def spread(values, form):
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return f"{form.format(middle)} ({form.format(low)}–{form.format(high)})"
+
+
+def ratios(rounds, figure, ours, theirs):
+    return spread([r[ours][figure] / r[theirs][figure] for r in rounds], "{:.3f}")
+
+
+def text(rounds):
+    lines = []
+    for client in ("pod", "node"):
+        lines += [f"\nFrom {'a pod' if client == 'pod' else 'the node'}:\n",
+                  "| | nft | bpf | nft / direct | bpf / direct | bpf / nft |",
+                  "| --- | ---: | ---: | ---: | ---: | ---: |"]
+        for figure, title in TITLES.items():
+            if figure not in rounds[0][client, "nft", "service"]:
+                continue
+            form = "{:.0f}" if title.endswith("1/s") else "{:.1f}"
+            cells = [spread([r[client, mode, "service"][figure] for r in rounds], form)
+                     for mode in ("nft", "bpf")]
+            cells += [ratios(rounds, figure, (client, mode, "service"), (client, mode, "direct"))
+                      for mode in ("nft", "bpf")]
+            cells.append(ratios(rounds, figure, (client, "bpf", "service"),
+                                (client, "nft", "service")))
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def parse_args():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--build", default="build", help="build directory")
+    p.add_argument("--quick", action="store_true", help="a few seconds; writes no file")
+    p.add_argument("--rounds", type=int, default=15)
+    p.add_argument("--ms", type=int, default=300, help="of each rate")
+    p.add_argument("--iperf-s", type=int, default=1, help="of each throughput")
+    p.add_argument("--only", nargs="+", default=["connections", "tcp", "udp", "iperf1", "iperf8"])
+    p.add_argument("--output", default="docs/performance-traffic.md")
+    args = p.parse_args()
+    if args.quick:
+        args.rounds, args.ms = 1, 50
+        args.only = [what for what in args.only if not what.startswith("iperf")]
+    args.build = os.path.abspath(args.build)
+    return args
+
+
+def main():
+    args = parse_args()
+    if os.geteuid() != 0:
+        sys.exit("the benchmark makes network namespaces: run it as root")
+    node.KPROXY = os.path.join(args.build, "kproxy")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(prefix="kproxy-bench-") as directory, \
+            contextlib.ExitStack() as stack:
+        benches = {}
+        for mode in ("nft", "bpf"):
+            benches[mode] = Bench(args, directory, mode)
+            stack.callback(benches[mode].close)
+        measure_round(benches, ["connections"])  # warms up
+        rounds = [measure_round(benches, args.only) for _ in range(args.rounds)]
+        hooked = benches["bpf"].node.hooks.counters()
+    assert hooked["connected"] > 0 and ("udp" not in args.only or hooked["sent"] > 0)
+    print(text(rounds))
+    if args.quick:
+        return
+    with open(args.output, encoding="utf-8") as f:
+        head = f.read().split("<!-- measured: begin -->")[0]
+    with open(args.output, "w", encoding="utf-8") as f:
+        f.write(f"{head}<!-- measured: begin -->\n{args.rounds} rounds.\n{text(rounds)}"
+                "<!-- measured: end -->\n")
+
+
+main()
