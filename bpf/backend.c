@@ -239,7 +239,7 @@ static bool lost_any(const struct kp_endpoint_set *have, const struct kp_endpoin
 	return false;
 }
 
-/* A UDP service port has endpoints, and had one that is not among them. */
+/* A UDP service port had an endpoint that it does not have any more. */
 static bool has_lost_udp_endpoints(const struct kp_plan *plan)
 {
 	for (size_t i = 0; i < plan->n_changes; i++) {
