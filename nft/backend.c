@@ -15,10 +15,11 @@
 #include "nft/read.h"
 #include "nft/shared.h"
 #include "nft/transaction.h"
+#include "nft/watch.h"
 
 struct kp_backend {
 	struct kp_settings settings;
-	struct mnl_socket *socket;
+	struct mnl_socket *socket, *watch;
 	/* How many virtual services an element of a shared set stands for. */
 	struct kp_nft_shared *shared;
 	struct kp_nft_features features; /* those whose chains are there */
@@ -30,6 +31,8 @@ static void backend_close(struct kp_backend *be)
 		return;
 	if (be->socket)
 		mnl_socket_close(be->socket);
+	if (be->watch)
+		mnl_socket_close(be->watch);
 	kp_nft_shared_free(be->shared);
 	kp_nft_features_clear(&be->features);
 	free(be);
@@ -543,6 +546,20 @@ static int backend_cleanup(struct kp_backend *be, struct kp_err *err)
 	return r;
 }
 
+static int backend_watch(struct kp_backend *be, int *ret_fd, struct kp_err *err)
+{
+	int r = kp_nft_watch_open(mnl_socket_get_portid(be->socket), &be->watch, err);
+
+	if (r == 0)
+		*ret_fd = mnl_socket_get_fd(be->watch);
+	return r;
+}
+
+static bool backend_was_changed(struct kp_backend *be)
+{
+	return kp_nft_watch_read(be->watch);
+}
+
 static void backend_configure(struct kp_backend *be, const struct kp_settings *settings)
 {
 	be->settings = *settings;
@@ -556,6 +573,8 @@ const struct kp_backend_ops kp_nft_backend = {
 	.list = backend_list,
 	.apply = backend_apply,
 	.rebuild = backend_rebuild,
+	.watch = backend_watch,
+	.was_changed = backend_was_changed,
 	.cleanup = backend_cleanup,
 	.close = backend_close,
 };

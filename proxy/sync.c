@@ -8,7 +8,8 @@
 
 enum {
 	RETRY_FIRST_MS = 100,
-	RETRY_MAX_MS = 30000
+	RETRY_MAX_MS = 30000,
+	REPAIR_MS = 5, /* "flush ruleset" comes as many messages */
 };
 
 struct kp_sync {
@@ -21,8 +22,11 @@ struct kp_sync {
 	bool full;		 /* the next sync compares everything with the kernel */
 	bool done;		 /* nothing is waiting */
 	unsigned int n_failures; /* in a row */
+	bool repair;		 /* the full sync is due because someone else changed the rules */
 	bool running;		 /* the handles are open */
-	uv_timer_t timer;	 /* retry, and the next turn of the loop (0 ms) */
+	uv_poll_t watch;	 /* of changes that others make */
+	bool watching;
+	uv_timer_t timer; /* retry, and the next turn of the loop (0 ms) */
 };
 
 /* What has to change, in the words of the manifests. */
@@ -113,18 +117,51 @@ void kp_sync_wake(void *arg)
 		schedule(sync, 0);
 }
 
+static void on_foreign_change(uv_poll_t *watch, int status, int events)
+{
+	struct kp_sync *sync = watch->data;
+
+	(void)status, (void)events;
+	if (!sync->ops->was_changed(sync->backend) || sync->n_failures > 0)
+		return;
+	sync->full = sync->repair = true;
+	sync->done = false;
+	schedule(sync, REPAIR_MS);
+}
+
+/* Without it the rules are only right until someone else touches them; we go on. */
+static void watch_kernel(struct kp_sync *sync, uv_loop_t *loop)
+{
+	struct kp_err err = KP_ERR_INIT;
+	int fd;
+
+	if (sync->ops->watch(sync->backend, &fd, &err) < 0) {
+		kp_log_warn("sync", "changes that others make to our rules will go unnoticed",
+			    "error=%s", kp_log_quote(err.text));
+		return;
+	}
+	uv_poll_init(loop, &sync->watch, fd);
+	sync->watch.data = sync;
+	uv_poll_start(&sync->watch, UV_READABLE, on_foreign_change);
+	sync->watching = true;
+}
+
 void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop)
 {
 	uv_timer_init(loop, &sync->timer);
 	sync->timer.data = sync;
 	sync->running = true;
+	watch_kernel(sync, loop);
 	schedule(sync, 0);
 }
 
 void kp_sync_stop(struct kp_sync *sync)
 {
+	if (sync->watching)
+		uv_close((uv_handle_t *)&sync->watch, NULL);
 	if (sync->running)
 		uv_close((uv_handle_t *)&sync->timer, NULL);
+	sync->watching = false;
 	sync->running = false;
 }
 
@@ -235,6 +272,9 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 		ms *= 2;
 	if (ms > RETRY_MAX_MS)
 		ms = RETRY_MAX_MS;
+	/* What is in the kernel is not what we believe: look at once. */
+	if (!sync->full)
+		ms = 0;
 	sync->n_failures++;
 	sync->full = true;
 	schedule(sync, ms);
@@ -264,7 +304,10 @@ int kp_sync_now(struct kp_sync *sync)
 	/* A full sync needs much more memory than what follows. */
 	if (sync->full)
 		malloc_trim(0);
-	sync->full = false;
+	if (sync->repair && stats.n_ops > 0)
+		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
+			    stats.n_ops);
+	sync->full = sync->repair = false;
 	sync->done = true;
 	sync->n_failures = 0;
 	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whatever someone else does to our rules is undone at once."""
+import pytest
+
+from node import wait_for
+from test_traffic import IP4, web
+
+
+def ruleset(node):
+    """Tables, sets and chains, in any order."""
+    return sorted(part.strip("{}\n\t ") for family in ("ip", "ip6") for part in node.run(
+        "nft", "-s", "list", "table", family, "kproxy", check=False).stdout.split("\n\n"))
+
+
+@pytest.mark.parametrize("command", [
+    "flush ruleset",
+    "delete table ip kproxy",
+    "flush table ip6 kproxy",
+    "flush chain ip kproxy dispatch",
+    "flush chain ip kproxy nat-prerouting; delete chain ip kproxy nat-prerouting",
+    "delete element ip kproxy slots-4 { 10.96.0.10 . tcp . 80 }",
+    "flush map ip kproxy services",
+    "add element ip kproxy cluster-ips { 10.96.99.99 }",
+    "add rule ip kproxy dispatch drop",
+    "add chain ip kproxy theirs",
+    "add set ip kproxy theirs { type ipv4_addr; }",
+])
+def test_foreign_change_is_repaired(node, command):
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1, 2, 3])
+    node.start()
+    before = ruleset(node)
+    for _ in range(3):
+        node.run("nft", command)
+        wait_for(f"repair after {command}", lambda: ruleset(node) == before)
+    web(node, [1])
+    wait_for("changes go on", lambda: client.ask(IP4, 80, count=5).servers == {"pod1": 5})
+
+
+def test_foreign_tables_wake_nobody(node, tmp_path):
+    web(node, [1])
+    log = (tmp_path / "log").open("w")
+    node.start("--log-level=debug", stderr=log)
+    n_before = (tmp_path / "log").read_text().count("sync done")
+    for i in range(20):
+        node.run("nft", f"add table ip theirs{i}; add set ip theirs{i} s {{ type ipv4_addr; }}; "
+                 f"add element ip theirs{i} s {{ 192.0.2.1 }}; delete table ip theirs{i}")
+    web(node, [1, 2])  # the next sync is that of this change
+    wait_for("the change is synced", lambda: len(
+        [e for s in node.dump()["services"] for e in s["endpoints"]]) == 8)
+    assert (tmp_path / "log").read_text().count("sync done") == n_before + 1
