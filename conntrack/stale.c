@@ -152,8 +152,8 @@ static bool has_in_slot(const struct kp_endpoint_set *set, uint32_t i, const str
 	       kp_addr_equal(&set->slots[i].addr, &t->addr);
 }
 
-/* Adds what may have become stale.  Slots are stable, so that comparing them one by one leaves
- * little more than what left; what has only moved is removed at the end. */
+/* Adds what may have become stale.  Endpoints that stay mostly keep their place, so that comparing
+ * one by one leaves little more than what left; what has only moved is removed at the end. */
 static void add_left(struct kp_stale *stale, const struct kp_vservice *v,
 		     const struct kp_frontend *f, const struct kp_endpoint_set *have,
 		     const struct kp_endpoint_set *want)
@@ -180,6 +180,7 @@ static void add_all_left(struct kp_stale *stale, const struct kp_change *change)
 
 			add_left(stale, have, f, &have->cluster, stays ? &want->cluster : NULL);
 			add_left(stale, have, f, &have->local, stays ? &want->local : NULL);
+			add_left(stale, have, f, &have->serving, stays ? &want->serving : NULL);
 		}
 	}
 }
@@ -267,8 +268,8 @@ static void remove_set(struct kp_stale *stale, const struct kp_vservice *v,
 	}
 }
 
-/* An endpoint of either set is right for every frontend: flows outlive a change of the traffic
- * policy (CT-3). */
+/* Whatever serves is right for every frontend: flows outlive a change of the traffic policy, and an
+ * endpoint that terminates ends them itself (CT-3). */
 static void remove_live(struct kp_stale *stale, const struct kp_vservices *want)
 {
 	for (size_t i = 0; i < want->n; i++) {
@@ -279,6 +280,7 @@ static void remove_live(struct kp_stale *stale, const struct kp_vservices *want)
 		for (size_t j = 0; j < v->n_frontends; j++) {
 			remove_set(stale, v, &v->frontends[j], &v->cluster);
 			remove_set(stale, v, &v->frontends[j], &v->local);
+			remove_set(stale, v, &v->frontends[j], &v->serving);
 		}
 	}
 }

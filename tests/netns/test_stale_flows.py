@@ -200,6 +200,26 @@ def test_others_keep_their_entries(cluster):  # CT-3, CT-7
     assert_all(others, "pod1")
 
 
+def test_endpoint_that_terminates_keeps_its_clients(cluster):  # CT-3
+    ports = [("dns", "UDP", 53)]
+    slice_ = endpointslice("quic-4", "quic", ["10.180.0.1", "10.180.0.2"], [("dns", "UDP", 8080)])
+    first = slice_["endpoints"][0]
+    second = slice_["endpoints"].pop()
+    cluster.write("quic.json", service("quic", [THIRD4], ports), slice_)
+    cluster.start()
+    flow = Flow(cluster.client, THIRD4, 53)
+    assert flow.ask() == "pod1"
+    first["conditions"] = {"ready": False, "serving": True, "terminating": True}
+    slice_["endpoints"].append(second)
+    cluster.write("quic.json", service("quic", [THIRD4], ports), slice_)
+    wait_for("new clients go elsewhere", lambda: set(
+        cluster.client.ask(THIRD4, 53, "udp", 10).servers) == {"pod2"})
+    assert flow.ask() == "pod1"
+    first["conditions"]["serving"] = False
+    cluster.write("quic.json", service("quic", [THIRD4], ports), slice_)
+    flow.wait_for("pod2")
+
+
 def test_tcp_connections_go_on(cluster):  # CT-7, FE-2
     talker = cluster.pods[0].popen(sys.executable, "-c", TALKER, "pod1", stdout=subprocess.PIPE)
     assert talker.stdout.readline() == "ready\n"

@@ -66,8 +66,8 @@ static void parse_service(const char *text, uint8_t proto, const char *port_name
 	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
 		struct kp_target t;
 
-		if (strcmp(word, ">") == 0 || strcmp(word, "|") == 0) {
-			set = *word == '>' ? &v->cluster : &v->local;
+		if (strchr(">|+", *word)) {
+			set = *word == '>' ? &v->cluster : *word == '|' ? &v->local : &v->serving;
 			continue;
 		}
 		parse_target(word, &v->family, &t);
@@ -182,6 +182,21 @@ static void test_stale_policies_do_not_matter(void **state)
 	       "10.96.0.1:53 > 10.180.0.1:80 10.180.0.3:80 | 10.180.0.2:80");
 	carry_out(f);
 	assert_stale(f, "");
+}
+
+/* CT-3 */
+static void test_stale_endpoint_that_still_serves_is_not(void **state)
+{
+	struct fixture *f = *state;
+
+	change(f, "10.96.0.1:53 > 10.180.0.1:80 10.180.0.2:80 + 10.180.0.1:80 10.180.0.2:80",
+	       "10.96.0.1:53 > 10.180.0.2:80 + 10.180.0.1:80 10.180.0.2:80");
+	carry_out(f);
+	assert_stale(f, "");
+	change(f, "10.96.0.1:53 > 10.180.0.2:80 + 10.180.0.1:80 10.180.0.2:80",
+	       "10.96.0.1:53 > 10.180.0.2:80 + 10.180.0.2:80");
+	carry_out(f);
+	assert_stale(f, "10.96.0.1:53>10.180.0.1:80 ");
 }
 
 /* CT-13 */
@@ -441,6 +456,7 @@ int main(void)
 		TEST(endpoint_moves_to_another_port),
 		TEST(slots_that_move_are_not),
 		TEST(policies_do_not_matter),
+		TEST(endpoint_that_still_serves_is_not),
 		TEST(last_endpoint_leaves),
 		TEST(service_goes),
 		TEST(frontends_move),
