@@ -35,7 +35,7 @@ KP_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -Iproxy -I. $(WARNINGS) \
 KP_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 KP_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBS))
 
-SOURCES := $(filter-out proxy/main.c,$(wildcard proxy/*.c proxy/*/*.c nft/*.c))
+SOURCES := $(filter-out proxy/main.c,$(wildcard proxy/*.c proxy/*/*.c conntrack/*.c nft/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))

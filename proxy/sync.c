@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <malloc.h>
 
+#include "conntrack/cleaner.h"
 #include "kproxy/log.h"
 
 enum {
@@ -19,6 +20,7 @@ struct kp_sync {
 	struct kp_planner planner;
 	struct kp_settings settings;
 	struct kp_state installed;
+	struct kp_cleaner *cleaner;
 	bool full;		 /* the next sync compares everything with the kernel */
 	bool done;		 /* nothing is waiting */
 	unsigned int n_failures; /* in a row */
@@ -26,7 +28,8 @@ struct kp_sync {
 	bool running;		 /* the handles are open */
 	uv_poll_t watch;	 /* of changes that others make */
 	bool watching;
-	uv_timer_t timer; /* retry, and the next turn of the loop (0 ms) */
+	uv_timer_t timer;   /* retry, and the next turn of the loop (0 ms) */
+	uv_idle_t cleaning; /* active while there are stale flows */
 };
 
 /* What has to change, in the words of the manifests. */
@@ -78,6 +81,7 @@ struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_ba
 	sync->planner.claims = kp_claims_new();
 	sync->planner.conflict = report_conflict;
 	sync->planner.no_affinity = report_no_affinity;
+	sync->cleaner = kp_cleaner_new();
 	return sync;
 }
 
@@ -86,6 +90,7 @@ void kp_sync_free(struct kp_sync *sync)
 	if (!sync)
 		return;
 	kp_claims_free(sync->planner.claims);
+	kp_cleaner_free(sync->cleaner);
 	kp_state_clear(&sync->installed);
 	free(sync);
 }
@@ -105,6 +110,24 @@ static void schedule(struct kp_sync *sync, uint64_t ms)
 {
 	if (sync->running)
 		uv_timer_start(&sync->timer, on_timer, ms, 0);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+	struct kp_sync *sync = idle->data;
+
+	if (!kp_cleaner_step(sync->cleaner))
+		uv_idle_stop(idle);
+}
+
+/* A step in each turn of the loop, or without a loop all at once. */
+static void clean(struct kp_sync *sync)
+{
+	if (sync->running)
+		uv_idle_start(&sync->cleaning, on_idle);
+	else
+		while (kp_cleaner_step(sync->cleaner))
+			;
 }
 
 void kp_sync_wake(void *arg)
@@ -149,7 +172,8 @@ static void watch_kernel(struct kp_sync *sync, uv_loop_t *loop)
 void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop)
 {
 	uv_timer_init(loop, &sync->timer);
-	sync->timer.data = sync;
+	uv_idle_init(loop, &sync->cleaning);
+	sync->timer.data = sync->cleaning.data = sync;
 	sync->running = true;
 	watch_kernel(sync, loop);
 	schedule(sync, 0);
@@ -157,12 +181,15 @@ void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop)
 
 void kp_sync_stop(struct kp_sync *sync)
 {
+	if (!sync->running)
+		return;
 	if (sync->watching)
 		uv_close((uv_handle_t *)&sync->watch, NULL);
-	if (sync->running)
-		uv_close((uv_handle_t *)&sync->timer, NULL);
+	uv_close((uv_handle_t *)&sync->timer, NULL);
+	uv_close((uv_handle_t *)&sync->cleaning, NULL);
 	sync->watching = false;
 	sync->running = false;
+	clean(sync);
 }
 
 bool kp_sync_is_done(const struct kp_sync *sync)
@@ -237,8 +264,11 @@ static int apply(struct kp_sync *sync, struct kp_apply_stats *stats, struct kp_e
 		r = sync->ops->rebuild(sync->backend, &plan, stats, err);
 	else
 		r = sync->ops->apply(sync->backend, &plan, stats, err);
-	if (r == 0)
+	if (r == 0) {
+		kp_cleaner_note(sync->cleaner, &plan);
+		clean(sync);
 		kp_plan_commit(&plan, &sync->installed);
+	}
 	kp_plan_clear(&plan);
 	return r;
 }

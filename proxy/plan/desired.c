@@ -76,8 +76,11 @@ static void set_endpoints(struct kp_vservice *v, struct kp_endpoint_choice *choi
 		drop_set(&choice->cluster);
 	if (!uses_local_set(v))
 		drop_set(&choice->local);
+	if (v->proto != IPPROTO_UDP)
+		drop_set(&choice->serving);
 	v->cluster = choice->cluster;
 	v->local = choice->local;
+	v->serving = choice->serving;
 	v->has_any = choice->any;
 }
 

@@ -162,6 +162,13 @@ static void choose_local(const struct candidates *c, struct kp_endpoint_set *ret
 			add(ret, &c->items[i]);
 }
 
+static void choose_serving(const struct candidates *c, struct kp_endpoint_set *ret)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->items[i].endpoint->ready || c->items[i].endpoint->serving)
+			add(ret, &c->items[i]);
+}
+
 static bool any_usable(const struct candidates *c)
 {
 	for (size_t i = 0; i < c->n; i++)
@@ -180,6 +187,7 @@ void kp_endpoints_choose(const struct kp_store_service *service, const struct kp
 	sort_and_dedupe(&c);
 	choose_cluster(&c, zone, &ret->cluster);
 	choose_local(&c, &ret->local);
+	choose_serving(&c, &ret->serving);
 	ret->any = any_usable(&c);
 	free(c.items);
 }

@@ -13,6 +13,7 @@ void kp_vservice_clear(struct kp_vservice *v)
 	free(v->cluster.slots);
 	free(v->local.slots);
 	free(v->sources);
+	free(v->serving.slots);
 	memset(v, 0, sizeof(*v));
 }
 
@@ -141,6 +142,16 @@ bool kp_vservices_equal(const struct kp_vservices *a, const struct kp_vservices 
 		return false;
 	for (size_t i = 0; i < a->n; i++)
 		if (!vservice_equal(&a->items[i], &b->items[i]))
+			return false;
+	return true;
+}
+
+bool kp_vservices_serve_equal(const struct kp_vservices *a, const struct kp_vservices *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!sets_equal(&a->items[i].serving, &b->items[i].serving))
 			return false;
 	return true;
 }

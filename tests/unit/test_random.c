@@ -109,6 +109,7 @@ static void copy_sorted(const struct kp_vservices *vs, struct kp_vservices *ret)
 		memcpy(copy->frontends, v->frontends, v->n_frontends * sizeof(*v->frontends));
 		sort_slots(&v->cluster, &copy->cluster);
 		sort_slots(&v->local, &copy->local);
+		sort_slots(&v->serving, &copy->serving);
 	}
 }
 
