@@ -40,8 +40,9 @@ static void add_frontends(struct kp_vservice *v, const struct kp_service *servic
 							  : KP_POLICY_EXTERNAL;
 
 	add_frontend(v, KP_CLUSTER_IP, internal, &service->cluster_ip[v->family], port->port);
-	add_frontends_of(v, KP_EXTERNAL_IP, external, &service->external_ips, port->port);
+	/* An address that is both is a load balancer's: those have a guard (FW-1). */
 	add_frontends_of(v, KP_LOAD_BALANCER_IP, external, &service->vips, port->port);
+	add_frontends_of(v, KP_EXTERNAL_IP, external, &service->external_ips, port->port);
 	if (port->node_port)
 		add_frontend(v, KP_NODE_PORT, external, &any, port->node_port);
 }
