@@ -221,7 +221,8 @@ static void test_store_remove_of_what_is_not_there_marks_nothing(void **state)
 	assert_false(kp_tracker_is_dirty(f->tracker));
 }
 
-static void test_store_node_address_marks_facts_only(void **state)
+/* FW-4 */
+static void test_store_node_address_marks_all_services(void **state)
 {
 	struct fixture *f = *state;
 
@@ -230,7 +231,7 @@ static void test_store_node_address_marks_facts_only(void **state)
 	kp_tracker_clear(f->tracker);
 	put_node(f, "zone-a", 2);
 	assert_true(kp_tracker_facts_dirty(f->tracker));
-	assert_marked(f, "");
+	assert_marked(f, "default/web ");
 }
 
 /* ND-5 */
@@ -291,7 +292,7 @@ int main(void)
 		TEST(test_store_sorts_slices_by_name),
 		TEST(test_store_slice_that_changes_its_service_marks_both),
 		TEST(test_store_remove_of_what_is_not_there_marks_nothing),
-		TEST(test_store_node_address_marks_facts_only),
+		TEST(test_store_node_address_marks_all_services),
 		TEST(test_store_node_zone_marks_all_services),
 		TEST(test_store_removed_node_is_gone),
 		TEST(test_store_replaces_and_removes_service_ranges),
