@@ -305,6 +305,7 @@ class Node(Host):
 
     def give_networks(self, host, *networks):
         """All addresses of these networks belong to the pod."""
+        host.run("sysctl", "-qw", "net.ipv6.ip_nonlocal_bind=1")
         for network in networks:
             host.run("ip", "route", "add", "local", network, "dev", "lo")
             via = host.ip6 if ":" in network else host.ip4
@@ -365,7 +366,8 @@ def endpointslice(name, service_name, addresses, ports, family="IPv4"):
             "metadata": {"name": name, "namespace": "default",
                          "labels": {"kubernetes.io/service-name": service_name}},
             "ports": [dict(zip(("name", "protocol", "port"), p)) for p in ports],
-            "endpoints": [endpoint(a) if isinstance(a, str) else a for a in addresses]}
+            "endpoints": [{"addresses": [a], "conditions": {"ready": True}, "nodeName": "node1"}
+                          if isinstance(a, str) else a for a in addresses]}
 
 
 def endpoint(address, node="node1", ready=True, serving=True, terminating=False, **hints):
