@@ -70,18 +70,6 @@ static void drop_set(struct kp_endpoint_set *set)
 	memset(set, 0, sizeof(*set));
 }
 
-/* Keeps only the sets that a frontend uses, so that nothing else is programmed or compared. */
-static void set_endpoints(struct kp_vservice *v, struct kp_endpoint_choice *choice)
-{
-	if (!uses_cluster_set(v))
-		drop_set(&choice->cluster);
-	if (!uses_local_set(v))
-		drop_set(&choice->local);
-	v->cluster = choice->cluster;
-	v->local = choice->local;
-	v->has_any = choice->any;
-}
-
 static bool contains(const struct kp_prefix *items, size_t n, enum kp_family family,
 		     const struct kp_addr *addr)
 {
@@ -145,7 +133,9 @@ static void build_family(const struct kp_store_service *ss, enum kp_family famil
 		add_frontends(v, service, port);
 		set_sources(v, service, node);
 		kp_endpoints_choose(ss, port, family, node ? node->zone : "", &choice);
-		set_endpoints(v, &choice);
+		v->cluster = choice.cluster;
+		v->local = choice.local;
+		v->has_any = choice.any;
 		v->affinity.timeout_s = service->sticky_timeout_s;
 	}
 }
@@ -159,4 +149,26 @@ void kp_desired_build(const struct kp_store_service *service, const struct kp_no
 		if (!kp_addr_is_zero(&service->service->cluster_ip[family]))
 			build_family(service, family, node, ret);
 	kp_vservices_sort(ret);
+}
+
+static bool has_guard(const struct kp_vservice *v)
+{
+	for (size_t i = 0; i < v->n_frontends; i++)
+		if (v->frontends[i].guarded)
+			return true;
+	return false;
+}
+
+void kp_desired_prune(struct kp_vservices *vs)
+{
+	for (size_t i = 0; i < vs->n; i++) {
+		struct kp_vservice *v = &vs->items[i];
+
+		if (!uses_cluster_set(v))
+			drop_set(&v->cluster);
+		if (!uses_local_set(v))
+			drop_set(&v->local);
+		if (!has_guard(v))
+			v->n_sources = 0;
+	}
 }
