@@ -125,11 +125,6 @@ static void render_empty(const struct renderer *r, const struct kp_frontend *f,
 	add_frontend(r, marker, f, NULL)->comment = comment(r, f);
 }
 
-static bool rejects(const struct kp_vservice *v)
-{
-	return v->cluster.n == 0 && v->local.n == 0 && !v->has_any;
-}
-
 static void render_frontend(const struct renderer *r, const struct kp_frontend *f)
 {
 	const struct kp_vservice *v = r->v;
@@ -138,7 +133,7 @@ static void render_frontend(const struct renderer *r, const struct kp_frontend *
 		render_cluster_ip(r, f);
 	if (f->guarded)
 		render_guard(r, f);
-	if (rejects(v)) {
+	if (!v->has_any) {
 		render_empty(r, f, KP_SET_NO_ENDPOINTS);
 		return;
 	}
@@ -262,7 +257,7 @@ void kp_nft_render_vservices(const char *owner, const struct kp_vservices *vs,
 			render_frontend(&r, &r.v->frontends[j]);
 		render_hairpins(&r, &r.v->cluster);
 		render_hairpins(&r, &r.v->local);
-		if (r.v->affinity.timeout_s && !rejects(r.v))
+		if (r.v->affinity.timeout_s)
 			render_affinity(&r);
 	}
 }

@@ -159,6 +159,15 @@ static bool has_guard(const struct kp_vservice *v)
 	return false;
 }
 
+/* Without endpoints all clients are rejected, whatever the policy and affinity. */
+static void forget_balancing(struct kp_vservice *v)
+{
+	v->affinity.timeout_s = 0;
+	for (size_t i = 0; i < v->n_frontends; i++)
+		v->frontends[i].policy = v->frontends[i].type == KP_CLUSTER_IP ? KP_POLICY_INTERNAL
+									       : KP_POLICY_EXTERNAL;
+}
+
 void kp_desired_prune(struct kp_vservices *vs)
 {
 	for (size_t i = 0; i < vs->n; i++) {
@@ -170,5 +179,7 @@ void kp_desired_prune(struct kp_vservices *vs)
 			drop_set(&v->local);
 		if (!has_guard(v))
 			v->n_sources = 0;
+		if (!v->has_any)
+			forget_balancing(v);
 	}
 }
