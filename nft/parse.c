@@ -308,7 +308,8 @@ static void parse_facts(const struct kp_nft_elements *elements, struct kp_facts 
 	for (size_t i = 0; i < elements->n; i++) {
 		const struct kp_nft_element *e = &elements->items[i], *end = NULL;
 
-		if (!kp_nft_sets[e->set].is_interval || e->interval_end)
+		if ((e->set != KP_SET_NODEPORT_IPS && e->set != KP_SET_SERVICE_CIDRS) ||
+		    e->interval_end)
 			continue;
 		if (i + 1 < elements->n && e[1].set == e->set && e[1].family == e->family &&
 		    e[1].interval_end)

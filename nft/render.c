@@ -133,7 +133,7 @@ static void render_frontend(const struct renderer *r, const struct kp_frontend *
 		render_cluster_ip(r, f);
 	if (f->guarded)
 		render_guard(r, f);
-	if (v->cluster.n == 0 && v->local.n == 0 && !v->has_any) {
+	if (!v->has_any) {
 		render_empty(r, f, KP_SET_NO_ENDPOINTS);
 		return;
 	}

@@ -71,8 +71,12 @@ bool kp_nft_watch_read(struct mnl_socket *socket)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == ENOBUFS) {
+			ours = true;
+			continue;
+		}
 		if (n < 0)
-			return ours || errno == ENOBUFS;
+			return ours;
 		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
 			ours |= is_ours(nlh);
 	}

@@ -144,7 +144,10 @@ static void on_foreign_change(uv_poll_t *watch, int status, int events)
 {
 	struct kp_sync *sync = watch->data;
 
-	(void)status, (void)events;
+	(void)events;
+	/* Lost messages count as an error of the socket, on which libuv stops. */
+	if (status < 0)
+		uv_poll_start(watch, UV_READABLE, on_foreign_change);
 	if (!sync->ops->was_changed(sync->backend) || sync->n_failures > 0)
 		return;
 	sync->full = sync->repair = true;

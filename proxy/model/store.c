@@ -319,20 +319,19 @@ static bool remove_slice(struct kp_store *store, const char *key)
 	return true;
 }
 
-static bool same_addresses(const struct kp_node *a, const struct kp_node *b)
+/* A new zone changes which hints apply (ND-5), a new address what source ranges admit (FW-4). */
+static bool concerns_services(const struct kp_node *a, const struct kp_node *b)
 {
-	static const struct kp_addr none[KP_N_FAMILIES];
+	static const struct kp_node unknown = {.zone = ""};
 
-	return memcmp(a ? a->ip : none, b ? b->ip : none, sizeof(none)) == 0;
+	a = a ? a : &unknown;
+	b = b ? b : &unknown;
+	return strcmp(a->zone, b->zone) != 0 || memcmp(a->ip, b->ip, sizeof(a->ip)) != 0;
 }
 
-/* A new zone changes which hints apply, hence what every Service uses (ND-5); a new address, which
- * sources get to load balancers (FW-4). */
 static void replace_node(struct kp_store *store, struct kp_node *node)
 {
-	const char *old_zone = store->node ? store->node->zone : "";
-	const char *new_zone = node ? node->zone : "";
-	bool moved = strcmp(old_zone, new_zone) != 0 || !same_addresses(store->node, node);
+	bool moved = concerns_services(store->node, node);
 
 	kp_node_free(store->node);
 	store->node = node;

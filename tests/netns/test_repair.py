@@ -31,7 +31,7 @@ def test_foreign_change_is_repaired(node, command):
     web(node, [1, 2, 3])
     node.start()
     before = ruleset(node)
-    for _ in range(3):
+    for _ in range(10):
         node.run("nft", command)
         wait_for(f"repair after {command}", lambda: ruleset(node) == before)
     web(node, [1])
