@@ -16,7 +16,7 @@ SAN ?=
 BUILD ?= build$(if $(SAN),/san)
 Q := $(if $(V),,@)
 
-LIBS := libmnl libnftnl libuv yaml-0.1 jansson libmicrohttpd
+LIBS := libmnl libnftnl libuv yaml-0.1 jansson libmicrohttpd libcurl libcrypto
 missing := $(strip $(foreach l,$(LIBS) cmocka,$(shell $(PKG_CONFIG) --exists $(l) || echo $(l))))
 ifneq ($(filter-out clean format help,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(missing),)

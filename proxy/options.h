@@ -6,14 +6,15 @@
 #include "kproxy/backend.h"
 
 struct kp_options {
-	const char *manifests;
+	const char *manifests, *kubeconfig, *master; /* NULL: not given */
+	bool stream_lists;         /* of the API server (RF-21) */
 	char node_name[256];       /* trimmed and in lower case (ND-1) */
 	struct kp_settings settings;
 	const char *healthz;       /* "ADDRESS:PORT", NULL = off */
 	bool node_ports_primary;   /* serve node ports on the Node's addresses (NP-4) */
 	size_t n_node_ports;       /* else within these prefixes; none = everywhere */
 	struct kp_prefix node_ports[32];
-	bool once, dry_run, cleanup, help, version;
+	bool once, dry_run, check, cleanup, help, version;
 };
 
 /* Parses 'argv' (a copy of the pointers is reordered).  -EINVAL with a text that names the flag. */
