@@ -2,6 +2,7 @@
 #include "sync.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 
 #include "kproxy/log.h"
 
@@ -211,6 +212,9 @@ int kp_sync_now(struct kp_sync *sync)
 		return r;
 	}
 	kp_tracker_clear(sync->planner.tracker);
+	/* The transaction of a full sync was larger than the objects themselves. */
+	if (first)
+		malloc_trim(0);
 	sync->full = false;
 	sync->done = true;
 	sync->n_failures = 0;
