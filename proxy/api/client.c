@@ -27,6 +27,7 @@ struct kp_request {
 	struct kp_request_handler handler;
 	char *path;
 	enum state state;
+	unsigned int credentials_age; /* those that it was sent with */
 	CURL *easy;
 	struct curl_slist *headers, *connect_to;
 	char curl_error[CURL_ERROR_SIZE];
@@ -141,11 +142,6 @@ void kp_request_cancel(struct kp_request *request)
 {
 	if (request)
 		request_free(request);
-}
-
-bool kp_client_renew(struct kp_client *client)
-{
-	return kp_credentials_renew(client->credentials);
 }
 
 static void finish(struct kp_request *request, const struct kp_end *end)
@@ -308,6 +304,8 @@ static void on_transfer_done(void *arg, CURL *easy, CURLcode result)
 	if (is_about_certificates(result))
 		kp_credentials_distrust_files(client->credentials);
 	judge(request, result, &end);
+	if (end.kind == KP_END_UNAUTHORIZED)
+		end.renewed = kp_credentials_renew(client->credentials, request->credentials_age);
 	finish(request, &end);
 }
 
@@ -456,6 +454,7 @@ static void start(struct kp_request *request)
 	if (!request->easy)
 		abort();
 	request->state = RUNNING;
+	request->credentials_age = kp_credentials_age(request->client->credentials);
 	set_transfer(request);
 	set_http(request);
 	set_tls(request);

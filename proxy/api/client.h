@@ -47,7 +47,4 @@ void kp_request_cancel(struct kp_request *request);
  * from the server either (RF-27).  'end' is called later. */
 void kp_request_suspect(struct kp_request *request);
 
-/* After a 401: true when other credentials are there, or will be made (CF-6, CF-9). */
-bool kp_client_renew(struct kp_client *client);
-
 #endif

@@ -34,6 +34,7 @@ struct kp_credentials {
 	void (*ready)(void *arg);
 	void *arg;
 	struct watched token, ca, cert, key;
+	unsigned int age; /* counts changes of the token or the plugin's answer */
 	char *header; /* "Authorization: ..." */
 
 	struct kp_exec_run *run;
@@ -252,6 +253,8 @@ static bool refresh_token(struct kp_credentials *c, uint64_t period_ms, struct k
 		trim(text);
 		check_token(text, &why);
 	}
+	if (!why.code && (!c->token.text || strcmp(c->token.text, text) != 0))
+		c->age++;
 	if (!why.code)
 		replace(&c->token, KP_TAKE(text));
 	else if (keep_old(&c->token, "token file", &why) < 0)
@@ -271,6 +274,7 @@ static void on_exec_done(void *arg, struct kp_exec_answer *answer, const struct 
 	if (answer) {
 		struct kp_exec_answer old = c->answer;
 
+		c->age++;
 		c->answer = *answer;
 		*answer = old;
 		c->has_answer = true;
@@ -324,23 +328,20 @@ static const char *current_token(const struct kp_credentials *c)
 	return c->token.text ? c->token.text : c->config->token;
 }
 
-bool kp_credentials_renew(struct kp_credentials *c)
+unsigned int kp_credentials_age(const struct kp_credentials *c)
 {
-	kp_autofree char *old = NULL;
-	struct kp_err ignored = KP_ERR_INIT;
-	bool changed;
+	return c->age;
+}
 
-	if (c->config->exec) {
+bool kp_credentials_renew(struct kp_credentials *c, unsigned int age)
+{
+	struct kp_err ignored = KP_ERR_INIT;
+
+	if (age == c->age && c->config->exec)
 		c->rejected = true;
-		return true;
-	}
-	if (!c->config->token_path)
-		return false;
-	old = c->token.text ? kp_xstrdup(c->token.text) : NULL;
-	changed = refresh_token(c, 0, &ignored) && (!old || strcmp(old, c->token.text) != 0);
-	if (old)
-		explicit_bzero(old, strlen(old));
-	return changed;
+	else if (age == c->age && c->config->token_path)
+		refresh_token(c, 0, &ignored);
+	return age != c->age || c->rejected;
 }
 
 static char *build_authorization(const struct kp_credentials *c)

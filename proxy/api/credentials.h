@@ -29,8 +29,12 @@ enum kp_credentials_state {
 enum kp_credentials_state kp_credentials_prepare(struct kp_credentials *credentials,
 						 struct kp_err *err);
 
-/* The server has refused them (401).  True when there are others now, or a plugin will make some. */
-bool kp_credentials_renew(struct kp_credentials *credentials);
+/* Counts the changes of the token or plugin's answer. */
+unsigned int kp_credentials_age(const struct kp_credentials *credentials);
+
+/* The server has refused those of that age (401).  True when there are others now, or a plugin will
+ * make some. */
+bool kp_credentials_renew(struct kp_credentials *credentials, unsigned int age);
 
 /* A certificate was refused: the files are read again before the next request (CF-7). */
 void kp_credentials_distrust_files(struct kp_credentials *credentials);

@@ -30,6 +30,7 @@ enum kp_end_kind {
 struct kp_end {
 	enum kp_end_kind kind;
 	uint32_t retry_after_s; /* 1..60 with KP_END_BUSY, 0: not told (RF-19) */
+	bool renewed;           /* with KP_END_UNAUTHORIZED: other credentials are there now */
 	char text[512];         /* one line for people */
 };
 

@@ -442,8 +442,7 @@ static void on_unusable(struct kp_reflector *r, uint64_t now_ms)
 	wait_longest(r, now_ms);
 }
 
-void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_end *end,
-		      bool renewed)
+void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_end *end)
 {
 	r->in_flight = false;
 	switch (end->kind) {
@@ -479,7 +478,7 @@ void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_e
 		on_server_error(r, now_ms, end);
 		break;
 	case KP_END_UNAUTHORIZED:
-		on_unauthorized(r, now_ms, renewed);
+		on_unauthorized(r, now_ms, end->renewed);
 		break;
 	case KP_END_FORBIDDEN:
 		on_absent(r, now_ms, true);

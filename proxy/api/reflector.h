@@ -123,10 +123,8 @@ enum kp_event_result kp_reflector_event(struct kp_reflector *reflector, uint64_t
 					enum kp_event_type type, const char *version,
 					bool ends_initial);
 
-/* The request has ended, other than by a complete list.  'renewed': after a 401 there are new
- * credentials. */
-void kp_reflector_end(struct kp_reflector *reflector, uint64_t now_ms, const struct kp_end *end,
-		      bool renewed);
+/* The request has ended, other than by a complete list. */
+void kp_reflector_end(struct kp_reflector *reflector, uint64_t now_ms, const struct kp_end *end);
 
 /* When the request under way has to be taken for dead, if nothing comes (RF-25, RF-26). */
 uint64_t kp_reflector_guard(const struct kp_reflector *reflector);

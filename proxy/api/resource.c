@@ -264,7 +264,6 @@ static void on_end(void *arg, const struct kp_end *answer_end)
 {
 	struct kp_resource *r = arg;
 	struct kp_end end = *answer_end;
-	bool renewed;
 
 	/* What was found in the stream says more than that the stream was stopped for it. */
 	if (r->has_end)
@@ -276,8 +275,7 @@ static void on_end(void *arg, const struct kp_end *answer_end)
 	} else {
 		if (end.kind == KP_END_OK && r->is_list)
 			kp_end_set(&end, KP_END_BROKEN, "the list is not complete");
-		renewed = end.kind == KP_END_UNAUTHORIZED && kp_client_renew(r->client);
-		kp_reflector_end(&r->reflector, now(r), &end, renewed);
+		kp_reflector_end(&r->reflector, now(r), &end);
 	}
 	forget_request(r);
 	r->owner.ended(r->owner.arg, r, &end);

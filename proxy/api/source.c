@@ -412,8 +412,7 @@ static void on_version_end(void *arg, const struct kp_end *end)
 		log_no_connection(api, end);
 	else
 		log_failure(api, failure, "get", "version", end, api->try_ms);
-	if (end->kind == KP_END_UNAUTHORIZED && kp_client_renew(api->client) &&
-	    !api->version_renewed) {
+	if (end->renewed && !api->version_renewed) {
 		api->version_renewed = true;
 		api->try_ms = uv_now(api->loop);
 	}

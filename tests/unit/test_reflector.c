@@ -74,7 +74,7 @@ static void end(struct fixture *f, enum kp_end_kind kind)
 	struct kp_end how;
 
 	kp_end_set(&how, kind, "test");
-	kp_reflector_end(&f->r, f->now, &how, false);
+	kp_reflector_end(&f->r, f->now, &how);
 }
 
 static void list(struct fixture *f, const char *version)
@@ -353,12 +353,12 @@ static void test_reflector_comes_back_no_sooner_than_told(void **state) /* RF-19
 
 	list(f, "7");
 	watch(f);
-	kp_reflector_end(&f->r, f->now, &how, false);
+	kp_reflector_end(&f->r, f->now, &how);
 	assert_int_equal(f->r.due_ms, f->now + 17000);
 	assert_true(asks_for(send_next(f), "resourceVersion=7"));
 	assert_true(is_watch(f->request));
 	how.retry_after_s = 1;
-	kp_reflector_end(&f->r, f->now, &how, false);
+	kp_reflector_end(&f->r, f->now, &how);
 	assert_int_equal(f->r.due_ms, f->now + 1600);
 }
 
@@ -370,7 +370,7 @@ static void test_reflector_keeps_its_page_when_the_server_is_busy(void **state)
 	send_next(f);
 	kp_reflector_listed(&f->r, f->now, "7", "next");
 	send_next(f);
-	kp_reflector_end(&f->r, f->now, &how, false);
+	kp_reflector_end(&f->r, f->now, &how);
 	assert_true(asks_for(send_next(f), "continue=next"));
 }
 
@@ -389,15 +389,15 @@ static void test_reflector_lists_after_five_server_errors(void **state)
 
 static void test_reflector_tries_new_credentials_once(void **state)
 {
-	struct kp_end how = {.kind = KP_END_UNAUTHORIZED};
+	struct kp_end how = {.kind = KP_END_UNAUTHORIZED, .renewed = true};
 	struct fixture *f = *state;
 
 	list(f, "7");
 	send_next(f);
-	kp_reflector_end(&f->r, f->now, &how, true);
+	kp_reflector_end(&f->r, f->now, &how);
 	assert_int_equal(f->r.due_ms, f->now);
 	send_next(f);
-	kp_reflector_end(&f->r, f->now, &how, true);
+	kp_reflector_end(&f->r, f->now, &how);
 	assert_int_equal(f->r.due_ms, f->now + 800);
 	assert_true(is_watch(send_next(f)));
 }
@@ -555,7 +555,7 @@ static void test_reflector_stops_streaming_lists_for_good(void **state) /* RF-21
 	begin_streaming(f);
 	send_next(f);
 	kp_end_set(&old_etcd, KP_END_SERVER_ERROR, "500: no RequestWatchProgress");
-	kp_reflector_end(&f->r, f->now, &old_etcd, false);
+	kp_reflector_end(&f->r, f->now, &old_etcd);
 	assert_false(streams(f));
 
 	begin_streaming(f);
