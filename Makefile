@@ -3,6 +3,7 @@
 #   make              builds build/kproxy
 #   make check        unit tests, and as root the tests with packets in network namespaces
 #   make SAN=address,undefined check    the same with sanitizers, in a build directory of its own
+#   make check-cluster KUBECONFIG=FILE  watches the API server of FILE from network namespaces, as root
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
 
 PREFIX ?= /usr/local
@@ -59,6 +60,10 @@ unit-tests: $(UNIT_TESTS)
 check: all unit-tests
 	$(Q)tests/run $(BUILD)
 
+check-cluster: all
+	$(Q)KUBECONFIG="$(KUBECONFIG)" KPROXY="$(CURDIR)/$(BUILD)/kproxy" $(PYTHON) -m pytest -q --tb=short \
+		-p no:cacheprovider $(PYTEST_ARGS) tests/cluster
+
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
 
@@ -73,4 +78,4 @@ help:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests check format install clean help
+.PHONY: all unit-tests check check-cluster format install clean help

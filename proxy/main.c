@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "api/check.h"
 #include "api/kubeconfig.h"
 #include "api/source.h"
 #include "cmd/dump.h"
@@ -68,6 +69,17 @@ static int open_api(struct app *app, const struct kp_api_handler *handler, struc
 	if (r < 0)
 		return r;
 	return kp_api_open(&config, &options, handler, app->store, &app->loop, &app->api, err);
+}
+
+static int check_api(const struct kp_options *options, struct kp_err *err)
+{
+	struct kp_api_config config = {0};
+	int r = configure_api(options, &config, err);
+
+	if (r == 0)
+		r = kp_api_check(&config, options->node_name, err);
+	kp_api_config_clear(&config);
+	return r;
 }
 
 static void close_source(struct app *app)
@@ -224,8 +236,11 @@ static int run_once(struct app *app, struct kp_err *err)
 
 static int run(struct app *app, struct kp_err *err)
 {
-	int r = kp_nft_backend.open(&app->options.settings, &app->backend, err);
+	int r;
 
+	if (app->options.check)
+		return check_api(&app->options, err);
+	r = kp_nft_backend.open(&app->options.settings, &app->backend, err);
 	if (r < 0)
 		return r;
 	if (app->options.cleanup)

@@ -97,10 +97,10 @@ static char *escape(const char *text)
 /* The list and the watch of a resource select by the same bytes (RF-1). */
 static char *with_selectors(const struct kp_reflector *r)
 {
-	const char *labels = r->settings.label_selector;
-	const char *fields = r->drop_field_selector ? NULL : r->settings.field_selector;
+	const char *labels = r->settings.selection.label_selector;
+	const char *fields = r->drop_field_selector ? NULL : r->settings.selection.field_selector;
 
-	return kp_xasprintf("%s?%s%s%s%s%s", r->settings.path, labels ? "labelSelector=" : "",
+	return kp_xasprintf("%s?%s%s%s%s%s", r->settings.selection.path, labels ? "labelSelector=" : "",
 			    labels ? labels : "", labels && fields ? "&" : "",
 			    fields ? "fieldSelector=" : "", fields ? fields : "");
 }
@@ -405,7 +405,7 @@ static void on_unauthorized(struct kp_reflector *r, uint64_t now_ms, bool renewe
 /* 403 or 404 */
 static void on_absent(struct kp_reflector *r, uint64_t now_ms, bool forbidden)
 {
-	if (r->settings.optional) {
+	if (r->settings.selection.optional) {
 		start_over(r);
 		r->phase = KP_REFLECTOR_ABSENT;
 		r->synced = true;
@@ -421,10 +421,12 @@ static void on_absent(struct kp_reflector *r, uint64_t now_ms, bool forbidden)
 
 static void on_refused(struct kp_reflector *r, uint64_t now_ms)
 {
+	const struct kp_selection *selection = &r->settings.selection;
+
 	if (r->phase == KP_REFLECTOR_STREAM_LIST) {
 		stop_streaming_lists(r);
 		r->due_ms = now_ms;
-	} else if (r->settings.field_selector && !r->settings.field_selector_required &&
+	} else if (selection->field_selector && !selection->field_selector_required &&
 		   !r->drop_field_selector) {
 		r->drop_field_selector = true;
 		start_over(r);

@@ -18,6 +18,7 @@
 
 #include "api/backoff.h"
 #include "api/end.h"
+#include "api/selection.h"
 
 #define KP_NEVER UINT64_MAX
 
@@ -25,11 +26,7 @@
 #define KP_VERSION_SIZE 64
 
 struct kp_reflector_settings {
-	const char *path;           /* "/api/v1/services" */
-	const char *label_selector; /* percent-encoded, NULL: none */
-	const char *field_selector; /* the same; dropped when the server refuses it (RF-1) */
-	bool field_selector_required; /* it is never dropped */
-	bool optional;              /* 403 and 404 mean that the cluster does not have it (IN-8) */
+	struct kp_selection selection;
 	struct kp_random random;
 };
 

@@ -18,15 +18,6 @@
 /* Remarks about objects, at most so many in a minute. */
 enum { REMARKS_MAX = 20, REMARKS_MS = 60000 };
 
-static const struct {
-	const char *name, *api_version;
-} resources[KP_N_KINDS] = {
-	[KP_KIND_SERVICE] = {"services", "v1"},
-	[KP_KIND_ENDPOINTSLICE] = {"endpointslices", "discovery.k8s.io/v1"},
-	[KP_KIND_NODE] = {"nodes", "v1"},
-	[KP_KIND_SERVICECIDR] = {"servicecidrs", "networking.k8s.io/v1"},
-};
-
 struct kp_resource {
 	enum kp_kind kind;
 	struct kp_resource_owner owner;
@@ -69,8 +60,12 @@ struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
 				    const struct kp_resource_owner *owner, struct kp_client *client,
 				    struct kp_store *store, uv_loop_t *loop)
 {
+	struct kp_reflector_settings reflector = {.selection = kp_selections[settings->kind],
+						  .random = settings->random};
 	struct kp_resource *r = kp_xcalloc(1, sizeof(*r));
 
+	if (settings->kind == KP_KIND_NODE)
+		reflector.selection.field_selector = settings->node_selector;
 	r->kind = settings->kind;
 	r->owner = *owner;
 	r->client = client;
@@ -78,7 +73,7 @@ struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
 	r->loop = loop;
 	r->decode = (struct kp_decode_options){
 		.node_name = settings->node_name, .warn = on_decode_warning, .warn_arg = r};
-	kp_reflector_init(&r->reflector, &settings->reflector, now(r));
+	kp_reflector_init(&r->reflector, &reflector, now(r));
 	uv_timer_init(loop, &r->timer);
 	r->timer.data = r;
 	return r;
@@ -109,7 +104,7 @@ void kp_resource_close(struct kp_resource *r)
 
 const char *kp_resource_name(const struct kp_resource *r)
 {
-	return resources[r->kind].name;
+	return kp_selections[r->kind].name;
 }
 
 const char *kp_resource_verb(const struct kp_resource *r)
@@ -234,11 +229,11 @@ static void list_complete(struct kp_resource *r)
 
 	if (r->unidentified)
 		kp_log_warn("api", "a list holds objects that cannot be read, removing none",
-			    "resource=%s", resources[r->kind].name);
+			    "resource=%s", kp_selections[r->kind].name);
 	else
 		n_removed = kp_store_end_list(r->store, r->kind);
 	kp_log_debug("api", "list complete", "resource=%s version=%s objects=%zu removed=%zu",
-		     resources[r->kind].name, kp_log_quote(r->reflector.version),
+		     kp_selections[r->kind].name, kp_log_quote(r->reflector.version),
 		     kp_store_count(r->store, r->kind), n_removed);
 	r->owner.listed(r->owner.arg, r);
 }
@@ -290,7 +285,7 @@ static bool may_remark(struct kp_resource *r)
 	if (now(r) >= r->remarks_ms + REMARKS_MS) {
 		if (r->n_dropped > 0)
 			kp_log_warn("api", "more remarks were not logged", "resource=%s count=%u",
-				    resources[r->kind].name, r->n_dropped);
+				    kp_selections[r->kind].name, r->n_dropped);
 		r->remarks_ms = now(r);
 		r->n_remarks = r->n_dropped = 0;
 	}
@@ -307,7 +302,7 @@ static void on_decode_warning(void *arg, const char *text)
 	struct kp_resource *r = arg;
 
 	if (may_remark(r))
-		kp_log_warn("api", "odd field", "resource=%s text=%s", resources[r->kind].name,
+		kp_log_warn("api", "odd field", "resource=%s text=%s", kp_selections[r->kind].name,
 			    kp_log_quote(text));
 }
 
@@ -320,7 +315,7 @@ static void on_bad_object(struct kp_resource *r, const struct kp_object_id *id,
 		r->unidentified = true;
 	if (may_remark(r))
 		kp_log_error("api", "object refused, previous state kept",
-			     "resource=%s namespace=%s name=%s error=%s", resources[r->kind].name,
+			     "resource=%s namespace=%s name=%s error=%s", kp_selections[r->kind].name,
 			     kp_log_quote(id->ns), kp_log_quote(id->name), kp_log_quote(err->text));
 }
 
@@ -368,7 +363,7 @@ static void take_item(struct kp_resource *r, json_t *json)
 {
 	if (!json_object_get(json, "kind")) {
 		json_object_set_new(json, "kind", json_string(kp_kind_name(r->kind)));
-		json_object_set_new(json, "apiVersion", json_string(resources[r->kind].api_version));
+		json_object_set_new(json, "apiVersion", json_string(kp_selections[r->kind].api_version));
 	}
 	apply(r, json, false);
 }
@@ -403,7 +398,7 @@ static void take_event(struct kp_resource *r, const json_t *json)
 	}
 	if (type == KP_EVENT_UNKNOWN && may_remark(r))
 		kp_log_warn("api", "unknown type of event, ignored", "resource=%s type=%s",
-			    resources[r->kind].name, kp_log_quote(text_of(json, "type")));
+			    kp_selections[r->kind].name, kp_log_quote(text_of(json, "type")));
 	if (type == KP_EVENT_ADDED || type == KP_EVENT_MODIFIED || type == KP_EVENT_DELETED)
 		apply(r, object, type == KP_EVENT_DELETED);
 	switch (kp_reflector_event(&r->reflector, now(r), type,
@@ -429,7 +424,7 @@ static json_t *parse(struct kp_resource *r, const char *text, size_t size)
 
 	if (!json && may_remark(r))
 		kp_log_error("api", "not valid JSON", "resource=%s error=%s",
-			     resources[r->kind].name, kp_log_quote(error.text));
+			     kp_selections[r->kind].name, kp_log_quote(error.text));
 	return json;
 }
 
@@ -477,5 +472,5 @@ static void on_framing_error(void *arg, const struct kp_place *place, const char
 	r->unidentified = true;
 	if (may_remark(r))
 		kp_log_error("api", "object refused, previous state kept", "resource=%s error=%s",
-			     resources[r->kind].name, kp_log_quote(reason));
+			     kp_selections[r->kind].name, kp_log_quote(reason));
 }

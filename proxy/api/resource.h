@@ -14,7 +14,8 @@ struct kp_store;
 struct kp_resource_settings {
 	enum kp_kind kind;
 	const char *node_name;
-	struct kp_reflector_settings reflector;
+	const char *node_selector; /* kp_selection_node() */
+	struct kp_random random;
 };
 
 /* What a resource asks and tells its owner. */
@@ -35,7 +36,7 @@ struct kp_resource_owner {
 	void *arg;
 };
 
-/* 'settings' and 'owner' are copied; 'client' and 'store' are borrowed. */
+/* 'settings' and 'owner' are copied; what they point to is borrowed, as 'client' and 'store' are. */
 struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
 				    const struct kp_resource_owner *owner, struct kp_client *client,
 				    struct kp_store *store, uv_loop_t *loop);

@@ -19,10 +19,6 @@
 enum { LOG_AGAIN_MS = 60000, VERSION_TIMEOUT_MS = 30000 };
 #define VERSION_MAX ((size_t)16 << 10)
 
-/* Percent-encoded: !service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name */
-#define NOT_OPTED_OUT \
-	"%21service.kubernetes.io%2Fheadless%2C%21service.kubernetes.io%2Fservice-proxy-name"
-
 struct kp_api {
 	struct kp_api_config config;
 	struct kp_api_options options;
@@ -30,7 +26,7 @@ struct kp_api {
 	struct kp_client *client;
 	uv_loop_t *loop;
 	struct kp_resource *resources[KP_N_KINDS];
-	char field_selector[300];
+	char *node_selector;
 	bool is_ready, failed;
 	struct kp_err err; /* why it failed */
 	uv_timer_t deferred; /* tells the handler outside of everybody's callbacks */
@@ -74,27 +70,6 @@ static uint32_t random_below(void *arg, uint32_t n)
 
 static const struct kp_random chance = {.below = random_below};
 
-static void describe(unsigned int kind, const char *field_selector,
-		     struct kp_reflector_settings *ret)
-{
-	static const struct kp_reflector_settings settings[KP_N_KINDS] = {
-		[KP_KIND_SERVICE] = {.path = "/api/v1/services",
-				     .label_selector = NOT_OPTED_OUT,
-				     .field_selector = "spec.clusterIP%21%3DNone"},
-		[KP_KIND_ENDPOINTSLICE] = {.path = "/apis/discovery.k8s.io/v1/endpointslices",
-					   .label_selector = NOT_OPTED_OUT},
-		[KP_KIND_NODE] = {.path = "/api/v1/nodes", .field_selector_required = true},
-		[KP_KIND_SERVICECIDR] = {.path = "/apis/networking.k8s.io/v1/servicecidrs",
-					 .label_selector = NOT_OPTED_OUT,
-					 .optional = true},
-	};
-
-	*ret = settings[kind];
-	ret->random = chance;
-	if (kind == KP_KIND_NODE)
-		ret->field_selector = field_selector;
-}
-
 static void make_resources(struct kp_api *api, struct kp_store *store)
 {
 	const struct kp_resource_owner owner = {.may_send = may_send,
@@ -103,14 +78,13 @@ static void make_resources(struct kp_api *api, struct kp_store *store)
 						.listed = on_listed,
 						.arg = api};
 
-	/* Names of nodes are DNS names: nothing in them needs an escape. */
-	snprintf(api->field_selector, sizeof(api->field_selector), "metadata.name%%3D%s",
-		 api->options.node_name);
+	api->node_selector = kp_selection_node(api->options.node_name);
 	for (unsigned int kind = 0; kind < KP_N_KINDS; kind++) {
-		struct kp_resource_settings settings = {.kind = kind,
-							.node_name = api->options.node_name};
+		const struct kp_resource_settings settings = {.kind = kind,
+							      .node_name = api->options.node_name,
+							      .node_selector = api->node_selector,
+							      .random = chance};
 
-		describe(kind, api->field_selector, &settings.reflector);
 		api->resources[kind] =
 			kp_resource_new(&settings, &owner, api->client, store, api->loop);
 	}
@@ -154,6 +128,7 @@ static void on_deferred_closed(uv_handle_t *handle)
 	struct kp_api *api = handle->data;
 
 	kp_api_config_clear(&api->config);
+	free(api->node_selector);
 	free(api);
 }
 

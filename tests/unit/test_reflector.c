@@ -29,7 +29,7 @@ static uint32_t no_chance(void *arg, uint32_t n)
 }
 
 static const struct kp_reflector_settings services = {
-	.path = "/s", .label_selector = "%21x", .random = {.below = no_chance}};
+	.selection = {.path = "/s", .label_selector = "%21x"}, .random = {.below = no_chance}};
 
 static void begin(struct fixture *f, const struct kp_reflector_settings *settings, int minor)
 {
@@ -192,7 +192,7 @@ static void test_reflector_drops_a_refused_field_selector_once(void **state) /* 
 	struct kp_reflector_settings settings = services;
 	struct fixture *f = *state;
 
-	settings.field_selector = "y";
+	settings.selection.field_selector = "y";
 	begin(f, &settings, 31);
 	assert_true(asks_for(send_next(f), "fieldSelector=y"));
 	end(f, KP_END_REFUSED);
@@ -438,7 +438,7 @@ static void test_reflector_does_without_an_optional_resource(void **state) /* IN
 	struct kp_reflector_settings settings = services;
 	struct fixture *f = *state;
 
-	settings.optional = true;
+	settings.selection.optional = true;
 	for (int i = 0; i < 2; i++) {
 		begin(f, &settings, 31);
 		send_next(f);
