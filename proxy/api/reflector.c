@@ -419,17 +419,23 @@ static void on_absent(struct kp_reflector *r, uint64_t now_ms, bool forbidden)
 	wait_backoff(r, now_ms);
 }
 
-static void on_refused(struct kp_reflector *r, uint64_t now_ms)
+static bool refuses_streams(const struct kp_end *end)
+{
+	return strstr(end->text, "sendInitialEvents") || strstr(end->text, "resourceVersionMatch");
+}
+
+static void on_refused(struct kp_reflector *r, uint64_t now_ms, const struct kp_end *end)
 {
 	const struct kp_selection *selection = &r->settings.selection;
+	bool streams = r->phase == KP_REFLECTOR_STREAM_LIST;
 
-	if (r->phase == KP_REFLECTOR_STREAM_LIST) {
-		stop_streaming_lists(r);
-		r->due_ms = now_ms;
-	} else if (selection->field_selector && !selection->field_selector_required &&
-		   !r->drop_field_selector) {
+	if (selection->field_selector && !selection->field_selector_required &&
+	    !r->drop_field_selector && !(streams && refuses_streams(end))) {
 		r->drop_field_selector = true;
 		start_over(r);
+		r->due_ms = now_ms;
+	} else if (streams) {
+		stop_streaming_lists(r);
 		r->due_ms = now_ms;
 	} else {
 		start_over(r);
@@ -489,7 +495,7 @@ void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_e
 		on_absent(r, now_ms, false);
 		break;
 	case KP_END_REFUSED:
-		on_refused(r, now_ms);
+		on_refused(r, now_ms, end);
 		break;
 	case KP_END_UNUSABLE:
 		on_unusable(r, now_ms);

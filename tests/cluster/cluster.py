@@ -72,8 +72,8 @@ class Cluster:
     def __init__(self, kubeconfig, kproxy_kubeconfig=None):
         self.kubeconfig = kubeconfig
         self.kproxy_kubeconfig = kproxy_kubeconfig or kubeconfig
-        self.node_name = self.kubectl("get", "nodes", "-o",
-                                      "jsonpath={.items[0].metadata.name}").stdout or "node1"
+        nodes = self.get("nodes")
+        self.node_name = nodes[0]["metadata"]["name"] if nodes else "node1"
 
     def kubectl(self, *argv, **kwargs):
         return run("kubectl", f"--kubeconfig={self.kubeconfig}", *argv, **kwargs)
@@ -230,6 +230,10 @@ class ApiServer:
         self.process.wait()
 
     def cluster(self):
+        """Has at least one Node."""
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a-node"}}
+        run("kubectl", "--kubeconfig=" + self.path("admin.kubeconfig"), "apply", "-f", "-",
+            input=json.dumps(node))
         return Cluster(self.path("admin.kubeconfig"), self.path("kproxy.kubeconfig"))
 
     def loadgen(self, *argv):
