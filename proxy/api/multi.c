@@ -23,8 +23,8 @@ enum {
 	USER_TIMEOUT_MS = 30000,
 };
 
-/* Releases of libcurl have missed events of descriptors; looking once a second heals that. */
-enum { LOOK_MS = 1000 };
+/* Releases of libcurl have missed events of descriptors; looking now and then heals that. */
+enum { LOOK_MS = 5000 };
 
 struct watch {
 	struct watch *prev, *next;
