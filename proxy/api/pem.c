@@ -7,11 +7,12 @@
 #include <openssl/pem.h>
 #include <string.h>
 
+#include "api/config.h"
+
 int kp_base64_decode(const char *text, char **ret, struct kp_err *err)
 {
+	char *compact = kp_xmalloc(strlen(text) + 1), *out;
 	size_t len = 0;
-	kp_autofree char *compact = kp_xmalloc(strlen(text) + 1);
-	char *out;
 	int size;
 
 	for (; *text; text++)
@@ -20,7 +21,7 @@ int kp_base64_decode(const char *text, char **ret, struct kp_err *err)
 	compact[len] = 0;
 	out = kp_xmalloc(len / 4 * 3 + 1);
 	size = len % 4 ? -1 : EVP_DecodeBlock((unsigned char *)out, (unsigned char *)compact, len);
-	explicit_bzero(compact, len);
+	kp_wipe(compact);
 	if (size < 0) {
 		free(out);
 		return kp_err_set(err, EINVAL, "not base64");
