@@ -4,6 +4,7 @@
 #   make check        unit tests, and as root the tests with packets in network namespaces
 #   make SAN=address,undefined check    the same with sanitizers, in a build directory of its own
 #   make check-cluster KUBECONFIG=FILE  watches the API server of FILE from network namespaces, as root
+#   make fuzz         1 million inputs for each fuzzer, with clang; FUZZ_RUNS=N for another number
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
 
 PREFIX ?= /usr/local
@@ -60,6 +61,21 @@ unit-tests: $(UNIT_TESTS)
 check: all unit-tests
 	$(Q)tests/run $(BUILD)
 
+# Objects and fuzzers in a directory of their own: all is instrumented.
+FUZZ_RUNS ?= 1000000
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+fuzz:
+	$(Q)$(MAKE) --no-print-directory CC=clang-14 SAN=fuzzer-no-link,address,undefined BUILD=build/fuzz \
+		$(FUZZERS:%=build/fuzz/fuzz_%)
+	$(Q)set -e; for f in $(FUZZERS); do echo "  FUZZ  $$f"; mkdir -p build/fuzz/corpus/$$f; \
+		build/fuzz/fuzz_$$f -runs=$(FUZZ_RUNS) -max_len=4096 -verbosity=0 -print_final_stats=0 \
+		-artifact_prefix=build/fuzz/$$f- build/fuzz/corpus/$$f tests/fuzz/corpus/$$f; done
+
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(OBJECTS)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(KP_LIBS)
+
 check-cluster: all
 	$(Q)KUBECONFIG="$(KUBECONFIG)" KPROXY="$(CURDIR)/$(BUILD)/kproxy" $(PYTHON) -m pytest -q --tb=short \
 		-p no:cacheprovider $(PYTEST_ARGS) tests/cluster
@@ -78,4 +94,4 @@ help:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests check check-cluster format install clean help
+.PHONY: all unit-tests check check-cluster fuzz format install clean help

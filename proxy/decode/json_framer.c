@@ -48,8 +48,7 @@ struct kp_json_framer {
 	unsigned int text_len;
 	bool expect_key, is_items; /* the last key of a top-level object is "items" */
 
-	/* Inside metadata.managedFields: its depth, else 0. */
-	unsigned int managed_depth;
+	unsigned int unused_depth; /* inside a value that is left out: its depth, else 0 */
 
 	struct piece object;   /* the current object */
 	struct piece envelope; /* the current list without its items */
@@ -241,24 +240,30 @@ static void deliver_envelope(struct kp_json_framer *f, const char *end)
 		f->handler.list(f->handler.arg, &place, f->envelope.buf, f->envelope.size);
 }
 
-/* --- metadata.managedFields --- */
+/* --- what is left out --- */
 
-/* Often half of an object.  No other field of that name is a list, wherever it stands; a label may
- * have the name, but its value is text. */
-static void start_managed_fields(struct kp_json_framer *f, const char *p)
+/* Together more than half of an object.  No other fields of these names are lists or objects,
+ * wherever they stand; a label may have such a name, but its value is text. */
+static bool is_unused(const struct kp_json_framer *f)
 {
-	if (f->managed_depth > 0 || f->keeping != &f->object || *p != '[' ||
-	    !text_is(f, "managedFields"))
+	return text_is(f, "managedFields") || text_is(f, "ownerReferences") ||
+	       text_is(f, "targetRef");
+}
+
+/* 'p' is the bracket that opens a value. */
+static void start_unused(struct kp_json_framer *f, const char *p)
+{
+	if (f->unused_depth > 0 || f->keeping != &f->object || !is_unused(f))
 		return;
-	f->managed_depth = f->depth + 1;
+	f->unused_depth = f->depth + 1;
 	keep_until(f, p + 1);
 }
 
-static void end_managed_fields(struct kp_json_framer *f, const char *p)
+static void end_unused(struct kp_json_framer *f, const char *p)
 {
-	if (f->managed_depth == 0 || f->depth != f->managed_depth - 1)
+	if (f->unused_depth == 0 || f->depth != f->unused_depth - 1)
 		return;
-	f->managed_depth = 0;
+	f->unused_depth = 0;
 	keep_from(f, &f->object, p);
 }
 
@@ -283,7 +288,7 @@ static void open_bracket(struct kp_json_framer *f, const char *p)
 	} else if (f->depth == 1 && f->is_items && *p == '[') {
 		start_items(f, p);
 	} else {
-		start_managed_fields(f, p);
+		start_unused(f, p);
 	}
 	if (f->depth - base >= KP_OBJECT_MAX_DEPTH) {
 		fail(f, f->next.line, KP_OBJECT_TOO_DEEP);
@@ -299,7 +304,7 @@ static void close_bracket(struct kp_json_framer *f, const char *p)
 		return;
 	}
 	f->depth--;
-	end_managed_fields(f, p);
+	end_unused(f, p);
 	if (f->state == ITEMS && f->depth == ITEM_DEPTH) {
 		deliver_object(f, p + 1);
 	} else if (f->state == ITEMS && f->depth == 1) {

@@ -4,7 +4,8 @@
  * Each element of a top-level object's array "items" is an object; the list round it is delivered
  * after them, with its items left out.  A top-level object without such an array is one object
  * itself.  Any number of them may follow one another, with or without white space between.
- * metadata.managedFields is left out of objects: in text it is replaced by an empty list.
+ * Large fields that no decoder reads are left out: managedFields, ownerReferences and targetRef are
+ * delivered empty.
  *
  * Only strings and brackets are looked at: whether an object is valid JSON is for its parser to
  * say.  Memory: at most one object and one list without items, each of KP_OBJECT_MAX_BYTES.  A larger one is reported and passed

@@ -127,7 +127,7 @@ static void test_json_framer_yields_the_list_behind_its_items(void **state)
 			"1.0@1={\"items\":[]}|2.0@1={\"items\":[]}|");
 }
 
-static void test_json_framer_leaves_managed_fields_out(void **state)
+static void test_json_framer_leaves_unused_fields_out(void **state)
 {
 	(void)state;
 	assert_cut("{\"m\":{\"managedFields\":[{\"f\":{\"]\":[]}}, []],\"n\":1}}",
@@ -136,6 +136,8 @@ static void test_json_framer_leaves_managed_fields_out(void **state)
 		   "1.1@1:{\"m\":{\"managedFields\" : []}}|1.2@1:{\"n\":[2]}|");
 	assert_cut("{\"managedFields\":\"x\",\"l\":[\"managedFieldsX\",[1]]}",
 		   "1.1@1:{\"managedFields\":\"x\",\"l\":[\"managedFieldsX\",[1]]}|");
+	assert_cut("{\"e\":[{\"targetRef\":{\"a\":{}},\"b\":{\"targetRef\":null}}]}",
+		   "1.1@1:{\"e\":[{\"targetRef\":{},\"b\":{\"targetRef\":null}}]}|");
 }
 
 static void test_json_framer_takes_an_object_whose_items_are_no_array(void **state)
@@ -258,7 +260,7 @@ int main(void)
 		cmocka_unit_test(test_json_framer_yields_items_without_their_list),
 		cmocka_unit_test(test_json_framer_yields_nothing_for_an_empty_list),
 		cmocka_unit_test(test_json_framer_yields_the_list_behind_its_items),
-		cmocka_unit_test(test_json_framer_leaves_managed_fields_out),
+		cmocka_unit_test(test_json_framer_leaves_unused_fields_out),
 		cmocka_unit_test(test_json_framer_takes_an_object_whose_items_are_no_array),
 		cmocka_unit_test(test_json_framer_yields_items_of_a_second_array),
 		cmocka_unit_test(test_json_framer_takes_objects_one_behind_the_other),
