@@ -15,9 +15,12 @@
 #include "manifests/directory.h"
 #include "sync.h"
 
-
 /* Exit statuses, as the README tells them. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2
+};
 
 struct app {
 	struct kp_options options;

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "api/backoff.h"
 
-enum { FIRST_MS = 800, MAX_MS = 30000, FORGET_MS = 120000 };
+enum {
+	FIRST_MS = 800,
+	MAX_MS = 30000,
+	FORGET_MS = 120000
+};
 
 static uint64_t delay(struct kp_backoff *backoff, uint64_t now_ms, const struct kp_random *random)
 {
-	backoff->until_ms =
-		now_ms + backoff->step_ms + random->below(random->arg, backoff->step_ms);
+	backoff->until_ms = now_ms + backoff->step_ms +
+			    random->below(random->arg, backoff->step_ms);
 	return backoff->until_ms;
 }
 

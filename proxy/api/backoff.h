@@ -15,7 +15,7 @@ struct kp_random {
 };
 
 struct kp_backoff {
-	uint32_t step_ms; /* the last d; 0: none yet */
+	uint32_t step_ms;  /* the last d; 0: none yet */
 	uint64_t until_ms; /* the end of the last delay */
 };
 

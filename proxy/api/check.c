@@ -9,10 +9,16 @@
 #include "api/client.h"
 #include "api/selection.h"
 
-enum { ANSWER_TIMEOUT_MS = 30000 };
+enum {
+	ANSWER_TIMEOUT_MS = 30000
+};
 #define BODY_MAX ((size_t)4 << 20)
 
-enum verb { VERSION, LIST, WATCH };
+enum verb {
+	VERSION,
+	LIST,
+	WATCH
+};
 
 struct check {
 	const struct kp_api_config *config;

@@ -12,7 +12,10 @@
 #include "api/multi.h"
 #include "kproxy/version.h"
 
-enum { CONNECT_TIMEOUT_MS = 10000, HEARD_MS = 60000 };
+enum {
+	CONNECT_TIMEOUT_MS = 10000,
+	HEARD_MS = 60000
+};
 #define ERROR_BODY_MAX ((size_t)64 << 10)
 
 enum state {

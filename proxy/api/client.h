@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* GET requests to one API server, over one HTTP/2 connection when it offers that, else over several.
+/* GET requests to one API server, over one HTTP/2 connection when it offers that, else over
+ * several.
  *
  * The client knows TLS, proxies, credentials and how an answer can go wrong; what is asked and what
  * the answer means is the caller's business. */

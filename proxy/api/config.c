@@ -102,7 +102,8 @@ static int check_proxy(const char *url, struct kp_err *err)
 {
 	if (url && strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0 &&
 	    strncasecmp(url, "socks5://", 9) != 0)
-		return kp_err_set(err, EINVAL, "proxy-url: only http, https and socks5 are supported");
+		return kp_err_set(err, EINVAL,
+				  "proxy-url: only http, https and socks5 are supported");
 	return fits_header(url) ? 0 : kp_err_set(err, EINVAL, "proxy-url: control character");
 }
 
@@ -148,7 +149,8 @@ int kp_api_config_in_cluster(const char *directory, struct kp_api_config *ret, s
 		return kp_err_set(err, ENOENT,
 				  "not in a pod (KUBERNETES_SERVICE_HOST is not set); give "
 				  "--kubeconfig=FILE");
-	c.server = kp_xasprintf(strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s", host, port);
+	c.server = kp_xasprintf(strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s", host,
+				port);
 	c.ca.path = kp_xasprintf("%s/ca.crt", directory);
 	c.token_path = kp_xasprintf("%s/token", directory);
 	if (kp_api_config_check(&c, err) < 0) {

@@ -19,14 +19,14 @@ struct kp_exec_config {
 	char **argv; /* ends with NULL */
 	char **env;  /* "NAME=value", ends with NULL; added to ours */
 	char *api_version;
-	char *install_hint;  /* may be NULL */
-	char *cluster_info;  /* JSON for spec.cluster, NULL: not wanted */
+	char *install_hint; /* may be NULL */
+	char *cluster_info; /* JSON for spec.cluster, NULL: not wanted */
 };
 
 struct kp_api_config {
 	char *server; /* "https://host:port/prefix", without a slash at the end */
 	struct kp_pem_source ca;
-	bool insecure;         /* the server's certificate is not checked */
+	bool insecure;	       /* the server's certificate is not checked */
 	char *tls_server_name; /* NULL: the host of 'server' */
 	char *proxy_url;       /* NULL: as the environment says */
 

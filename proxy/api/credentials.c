@@ -25,7 +25,7 @@ enum {
 struct watched {
 	char *text;
 	uint64_t read_ms; /* 0: never, or not any more */
-	bool failed;      /* it was logged */
+	bool failed;	  /* it was logged */
 };
 
 struct kp_credentials {
@@ -35,7 +35,7 @@ struct kp_credentials {
 	void *arg;
 	struct watched token, ca, cert, key;
 	unsigned int age; /* counts changes of the token or the plugin's answer */
-	char *header; /* "Authorization: ..." */
+	char *header;	  /* "Authorization: ..." */
 
 	struct kp_exec_run *run;
 	struct kp_exec_answer answer;

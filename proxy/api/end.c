@@ -51,9 +51,8 @@ static bool has_cause(const json_t *details, const char *reason)
 	const json_t *causes = json_object_get(details, "causes"), *cause;
 	size_t i;
 
-	json_array_foreach(causes, i, cause)
-		if (strcmp(text_of(cause, "reason"), reason) == 0)
-			return true;
+	json_array_foreach(causes, i,
+			   cause) if (strcmp(text_of(cause, "reason"), reason) == 0) return true;
 	return false;
 }
 

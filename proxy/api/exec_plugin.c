@@ -10,7 +10,11 @@
 #include "decode/fields.h"
 #include "kproxy/log.h"
 
-enum { TIMEOUT_MS = 60000, STDERR_MAX = 1000, N_HANDLES = 4 };
+enum {
+	TIMEOUT_MS = 60000,
+	STDERR_MAX = 1000,
+	N_HANDLES = 4
+};
 #define STDOUT_MAX ((size_t)1 << 20)
 
 struct kp_exec_run {
@@ -145,8 +149,8 @@ static int judge(const struct kp_exec_run *run, struct kp_exec_answer *ret, stru
 		return kp_err_set(err, EIO, "exit status %d", (int)run->status);
 	if (run->size >= STDOUT_MAX)
 		return kp_err_set(err, EFBIG, "the answer is larger than 1 MiB");
-	return kp_exec_answer_parse(run->text ? run->text : "", run->size,
-				    run->config->api_version, ret, err);
+	return kp_exec_answer_parse(run->text ? run->text : "", run->size, run->config->api_version,
+				    ret, err);
 }
 
 static void end_run(struct kp_exec_run *run)
@@ -271,7 +275,8 @@ static int spawn(struct kp_exec_run *run)
 	char **env = build_env(run->config, info);
 	uv_stdio_container_t stdio[3] = {
 		{.flags = UV_IGNORE},
-		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&run->out},
+		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+		 .data.stream = (uv_stream_t *)&run->out},
 		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
 		 .data.stream = (uv_stream_t *)&run->errors},
 	};

@@ -187,8 +187,8 @@ static int find_index(const struct parser *p, const struct kp_field *list, const
 		n_found++;
 	}
 	if (n_found != 1)
-		return kp_field_fail(list, p->err, n_found ? "'%.200s' is there twice"
-							    : "'%.200s' is missing",
+		return kp_field_fail(list, p->err,
+				     n_found ? "'%.200s' is there twice" : "'%.200s' is missing",
 				     name);
 	return 0;
 }
@@ -270,8 +270,8 @@ static int parse_cluster(const struct parser *p, const struct kp_field *cluster)
 			  p->err) < 0 ||
 	    copy_text(p, KP_MEMBER(cluster, "tls-server-name"), &p->config->tls_server_name) < 0 ||
 	    copy_text(p, KP_MEMBER(cluster, "proxy-url"), &p->config->proxy_url) < 0 ||
-	    kp_field_bool(KP_MEMBER(cluster, "disable-compression"), &disable_compression,
-			  p->err) < 0)
+	    kp_field_bool(KP_MEMBER(cluster, "disable-compression"), &disable_compression, p->err) <
+		    0)
 		return -EINVAL;
 	return 0;
 }
@@ -284,8 +284,8 @@ static int parse_user(const struct parser *p, const struct kp_field *user)
 		return -EINVAL;
 	if (provider->json)
 		return kp_field_fail(provider, p->err, "not supported, use exec");
-	if (parse_pem(p, user, "client-certificate", "client-certificate-data",
-		      &p->config->cert) < 0 ||
+	if (parse_pem(p, user, "client-certificate", "client-certificate-data", &p->config->cert) <
+		    0 ||
 	    parse_pem(p, user, "client-key", "client-key-data", &p->config->key) < 0 ||
 	    copy_text(p, KP_MEMBER(user, "token"), &p->config->token) < 0 ||
 	    copy_path(p, KP_MEMBER(user, "tokenFile"), &p->config->token_path) < 0 ||
@@ -361,7 +361,8 @@ static int parse_impersonation(const struct parser *p, const struct kp_field *us
 	    add_headers(p, KP_MEMBER(user, "as-groups"), "Impersonate-Group") < 0 ||
 	    kp_field_object(extra, p->err) < 0)
 		return -EINVAL;
-	json_object_foreach((json_t *)extra->json, key, values) {
+	json_object_foreach((json_t *)extra->json, key, values)
+	{
 		kp_autofree char *name = extra_header(key);
 
 		if (r == 0)
@@ -435,12 +436,14 @@ static int check_versions(const struct parser *p, const struct kp_field *exec,
 		strcmp(config->api_version, "client.authentication.k8s.io/v1") == 0;
 	if (!is_v1 && (!config->api_version ||
 		       strcmp(config->api_version, "client.authentication.k8s.io/v1beta1") != 0))
-		return kp_field_fail(version, p->err,
-				     "only client.authentication.k8s.io/v1 and v1beta1 are supported");
+		return kp_field_fail(
+			version, p->err,
+			"only client.authentication.k8s.io/v1 and v1beta1 are supported");
 	if (is_v1 && !*text)
 		return kp_field_fail(mode, p->err, "missing");
 	if (strcmp(text, "Always") == 0)
-		return kp_field_fail(mode, p->err, "'Always' needs a terminal, which we do not have");
+		return kp_field_fail(mode, p->err,
+				     "'Always' needs a terminal, which we do not have");
 	if (*text && strcmp(text, "Never") != 0 && strcmp(text, "IfAvailable") != 0)
 		return kp_field_fail(mode, p->err, "'%.64s' is not known", text);
 	return 0;
@@ -449,8 +452,11 @@ static int check_versions(const struct parser *p, const struct kp_field *exec,
 /* What the plugin may want to know of the cluster (CF-8). */
 static char *cluster_info(const struct parser *p, const struct kp_field *cluster)
 {
-	static const char *const names[] = {"server", "tls-server-name", "insecure-skip-tls-verify",
-					    "certificate-authority-data", "proxy-url",
+	static const char *const names[] = {"server",
+					    "tls-server-name",
+					    "insecure-skip-tls-verify",
+					    "certificate-authority-data",
+					    "proxy-url",
 					    "disable-compression"};
 	const json_t *extensions = json_object_get(cluster->json, "extensions"), *item;
 	json_auto_t *info = json_object();
@@ -460,7 +466,8 @@ static char *cluster_info(const struct parser *p, const struct kp_field *cluster
 		if (KP_MEMBER(cluster, names[i])->json)
 			json_object_set(info, names[i], json_object_get(cluster->json, names[i]));
 	json_object_set_new(info, "server", json_string(p->config->server));
-	json_array_foreach(extensions, i, item) {
+	json_array_foreach(extensions, i, item)
+	{
 		const char *name = json_string_value(json_object_get(item, "name"));
 
 		if (name && strcmp(name, "client.authentication.k8s.io/exec") == 0)

@@ -24,7 +24,9 @@ enum {
 };
 
 /* Releases of libcurl have missed events of descriptors; looking now and then heals that. */
-enum { LOOK_MS = 5000 };
+enum {
+	LOOK_MS = 5000
+};
 
 struct watch {
 	struct watch *prev, *next;
@@ -53,8 +55,8 @@ struct kp_multi {
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *watch);
 static int on_timeout(CURLM *curl, long ms, void *arg);
 
-struct kp_multi *kp_multi_new(uv_loop_t *loop,
-			      void (*done)(void *arg, CURL *easy, CURLcode result), void *arg)
+struct kp_multi *kp_multi_new(uv_loop_t *loop, void (*done)(void *arg, CURL *easy, CURLcode result),
+			      void *arg)
 {
 	struct kp_multi *m = kp_xcalloc(1, sizeof(*m));
 
@@ -217,10 +219,11 @@ static int close_socket(void *arg, curl_socket_t fd)
 	struct watch *watch, *next_watch;
 	struct socket *s, *next;
 
-	DL_FOREACH_SAFE (m->watches, watch, next_watch)
-		if (watch->fd == fd)
-			end_watch(watch);
-	DL_FOREACH_SAFE (m->sockets, s, next) {
+	DL_FOREACH_SAFE(m->watches, watch, next_watch)
+	if (watch->fd == fd)
+		end_watch(watch);
+	DL_FOREACH_SAFE(m->sockets, s, next)
+	{
 		if (s->fd != fd)
 			continue;
 		DL_DELETE(m->sockets, s);

@@ -10,8 +10,8 @@ struct kp_multi;
 
 /* 'done' is called outside of libcurl for each transfer that has ended; it may add and remove
  * transfers, this one included. */
-struct kp_multi *kp_multi_new(uv_loop_t *loop,
-			      void (*done)(void *arg, CURL *easy, CURLcode result), void *arg);
+struct kp_multi *kp_multi_new(uv_loop_t *loop, void (*done)(void *arg, CURL *easy, CURLcode result),
+			      void *arg);
 
 /* All transfers have been removed before.  The caller runs the loop once more. */
 void kp_multi_close(struct kp_multi *multi);

@@ -100,9 +100,10 @@ static char *with_selectors(const struct kp_reflector *r)
 	const char *labels = r->settings.selection.label_selector;
 	const char *fields = r->drop_field_selector ? NULL : r->settings.selection.field_selector;
 
-	return kp_xasprintf("%s?%s%s%s%s%s", r->settings.selection.path, labels ? "labelSelector=" : "",
-			    labels ? labels : "", labels && fields ? "&" : "",
-			    fields ? "fieldSelector=" : "", fields ? fields : "");
+	return kp_xasprintf("%s?%s%s%s%s%s", r->settings.selection.path,
+			    labels ? "labelSelector=" : "", labels ? labels : "",
+			    labels && fields ? "&" : "", fields ? "fieldSelector=" : "",
+			    fields ? fields : "");
 }
 
 /* The version to ask a list for (RF-3); NULL: the newest. */

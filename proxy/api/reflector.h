@@ -44,25 +44,25 @@ struct kp_reflector {
 	bool fatal;  /* before the first list: retrying will not help */
 
 	char version[KP_VERSION_SIZE]; /* of the last list or event; "": none yet */
-	uint64_t due_ms;               /* when to send the next request */
+	uint64_t due_ms;	       /* when to send the next request */
 	struct kp_backoff backoff;
 
 	/* How to list. */
 	bool newest_first;  /* the server answers "newest" from memory (1.31) */
 	bool version_lost;  /* the last version is of no use: ask for the newest */
-	bool pages;         /* lists of the newest come in pages */
+	bool pages;	    /* lists of the newest come in pages */
 	bool no_pages_once; /* a page has expired */
 	bool stream_lists;
 	unsigned int n_stream_failures;
 	bool drop_field_selector;
-	char *continue_token;               /* NULL: ask for the first page */
+	char *continue_token;		    /* NULL: ask for the first page */
 	char list_version[KP_VERSION_SIZE]; /* of the first page */
-	uint64_t relist_ms;                 /* when to list although nothing failed (RF-13) */
+	uint64_t relist_ms;		    /* when to list although nothing failed (RF-13) */
 
 	/* Limits on what is done at once. */
-	bool relisted_at_once; /* no watch has worked since */
-	bool renewed;          /* the credentials, and no request has worked since */
-	uint64_t went_back_ms; /* when the server last lost its history */
+	bool relisted_at_once;	      /* no watch has worked since */
+	bool renewed;		      /* the credentials, and no request has worked since */
+	uint64_t went_back_ms;	      /* when the server last lost its history */
 	unsigned int n_server_errors; /* of watches, in a row */
 
 	/* The request under way. */
@@ -74,8 +74,8 @@ struct kp_reflector {
 };
 
 /* 'settings' is copied, its texts are borrowed. */
-void kp_reflector_init(struct kp_reflector *reflector,
-		       const struct kp_reflector_settings *settings, uint64_t now_ms);
+void kp_reflector_init(struct kp_reflector *reflector, const struct kp_reflector_settings *settings,
+		       uint64_t now_ms);
 void kp_reflector_clear(struct kp_reflector *reflector);
 
 /* Tells what the server is capable of, before the first request. */
@@ -90,7 +90,7 @@ char *kp_reflector_request(struct kp_reflector *reflector, uint64_t now_ms);
 void kp_reflector_alive(struct kp_reflector *reflector, uint64_t now_ms);
 
 enum kp_list_result {
-	KP_LIST_MORE,     /* another page is due */
+	KP_LIST_MORE,	  /* another page is due */
 	KP_LIST_COMPLETE, /* what was not in the list does not exist */
 	KP_LIST_REFUSED,  /* the list says something impossible; it starts over */
 };
@@ -111,7 +111,7 @@ enum kp_event_type {
 enum kp_event_result {
 	KP_EVENT_GO_ON,
 	KP_EVENT_LIST_COMPLETE, /* as KP_LIST_COMPLETE */
-	KP_EVENT_STOP,          /* the server has lost history: end the request, list again */
+	KP_EVENT_STOP,		/* the server has lost history: end the request, list again */
 };
 
 /* An event has been applied.  'version' is its object's; 'ends_initial' is the mark of the bookmark

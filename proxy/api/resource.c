@@ -16,7 +16,10 @@
 #include "model/store.h"
 
 /* Remarks about objects, at most so many in a minute. */
-enum { REMARKS_MAX = 20, REMARKS_MS = 60000 };
+enum {
+	REMARKS_MAX = 20,
+	REMARKS_MS = 60000
+};
 
 struct kp_resource {
 	enum kp_kind kind;
@@ -31,12 +34,12 @@ struct kp_resource {
 	/* The request under way. */
 	struct kp_request *request;
 	struct kp_json_framer *framer;
-	bool is_list;	    /* and no watch */
-	bool has_end;       /* 'end' was found in the body */
+	bool is_list; /* and no watch */
+	bool has_end; /* 'end' was found in the body */
 	struct kp_end end;
-	json_t *list;       /* the list without its items, once it is complete */
+	json_t *list; /* the list without its items, once it is complete */
 
-	bool unidentified;  /* the list holds an object whose name we do not know */
+	bool unidentified; /* the list holds an object whose name we do not know */
 	unsigned int n_remarks, n_dropped;
 	uint64_t remarks_ms;
 };
@@ -315,8 +318,9 @@ static void on_bad_object(struct kp_resource *r, const struct kp_object_id *id,
 		r->unidentified = true;
 	if (may_remark(r))
 		kp_log_error("api", "object refused, previous state kept",
-			     "resource=%s namespace=%s name=%s error=%s", kp_selections[r->kind].name,
-			     kp_log_quote(id->ns), kp_log_quote(id->name), kp_log_quote(err->text));
+			     "resource=%s namespace=%s name=%s error=%s",
+			     kp_selections[r->kind].name, kp_log_quote(id->ns),
+			     kp_log_quote(id->name), kp_log_quote(err->text));
 }
 
 /* Puts an object, or removes one that is there no more or that we treat as absent. */
@@ -326,8 +330,7 @@ static void apply(struct kp_resource *r, const json_t *json, bool deleted)
 	struct kp_object_id id;
 	struct kp_err err = KP_ERR_INIT;
 	char why[128];
-	enum kp_decode_result result =
-		kp_decode_object(json, &r->decode, &id, &object, why, &err);
+	enum kp_decode_result result = kp_decode_object(json, &r->decode, &id, &object, why, &err);
 
 	if (result == KP_DECODE_FOREIGN || (id.name && id.kind != r->kind)) {
 		kp_err_set(&err, EINVAL, "not a %s", kp_kind_name(r->kind));
@@ -363,7 +366,8 @@ static void take_item(struct kp_resource *r, json_t *json)
 {
 	if (!json_object_get(json, "kind")) {
 		json_object_set_new(json, "kind", json_string(kp_kind_name(r->kind)));
-		json_object_set_new(json, "apiVersion", json_string(kp_selections[r->kind].api_version));
+		json_object_set_new(json, "apiVersion",
+				    json_string(kp_selections[r->kind].api_version));
 	}
 	apply(r, json, false);
 }

@@ -36,7 +36,8 @@ struct kp_resource_owner {
 	void *arg;
 };
 
-/* 'settings' and 'owner' are copied; what they point to is borrowed, as 'client' and 'store' are. */
+/* 'settings' and 'owner' are copied; what they point to is borrowed, as 'client' and 'store' are.
+ */
 struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
 				    const struct kp_resource_owner *owner, struct kp_client *client,
 				    struct kp_store *store, uv_loop_t *loop);

@@ -6,13 +6,13 @@
 #include "kproxy/model.h"
 
 struct kp_selection {
-	const char *name;           /* "services" */
-	const char *path;           /* "/api/v1/services" */
-	const char *api_version;    /* of the objects */
-	const char *label_selector; /* percent-encoded, NULL: none */
-	const char *field_selector; /* the same */
+	const char *name;	      /* "services" */
+	const char *path;	      /* "/api/v1/services" */
+	const char *api_version;      /* of the objects */
+	const char *label_selector;   /* percent-encoded, NULL: none */
+	const char *field_selector;   /* the same */
 	bool field_selector_required; /* if not, a server that refuses it is asked without */
-	bool optional;              /* a cluster may do without */
+	bool optional;		      /* a cluster may do without */
 };
 
 extern const struct kp_selection kp_selections[KP_N_KINDS];

@@ -16,7 +16,10 @@
 #include "api/resource.h"
 #include "kproxy/log.h"
 
-enum { LOG_AGAIN_MS = 60000, VERSION_TIMEOUT_MS = 30000 };
+enum {
+	LOG_AGAIN_MS = 60000,
+	VERSION_TIMEOUT_MS = 30000
+};
 #define VERSION_MAX ((size_t)16 << 10)
 
 struct kp_api {
@@ -28,7 +31,7 @@ struct kp_api {
 	struct kp_resource *resources[KP_N_KINDS];
 	char *node_selector;
 	bool is_ready, failed;
-	struct kp_err err; /* why it failed */
+	struct kp_err err;   /* why it failed */
 	uv_timer_t deferred; /* tells the handler outside of everybody's callbacks */
 
 	/* The server's version. */
@@ -41,7 +44,7 @@ struct kp_api {
 	/* The connection. */
 	bool is_down;
 	struct kp_backoff backoff;
-	uint64_t try_ms;                 /* when to try it again */
+	uint64_t try_ms;		 /* when to try it again */
 	const struct kp_resource *probe; /* who does */
 
 	/* The last failure that was logged for each kind, and for the connection. */
@@ -85,8 +88,8 @@ static void make_resources(struct kp_api *api, struct kp_store *store)
 							      .node_selector = api->node_selector,
 							      .random = chance};
 
-		api->resources[kind] =
-			kp_resource_new(&settings, &owner, api->client, store, api->loop);
+		api->resources[kind] = kp_resource_new(&settings, &owner, api->client, store,
+						       api->loop);
 	}
 }
 
@@ -256,10 +259,11 @@ static void log_no_connection(struct kp_api *api, const struct kp_end *end)
 
 	/* CF-5 */
 	if (api->config.in_cluster && !api->is_ready)
-		kp_end_set(&explained, end->kind,
-			   "%.380s; this address is a cluster IP, which only works once a proxy has "
-			   "programmed it: give --master=URL with the server's real address",
-			   end->text);
+		kp_end_set(
+			&explained, end->kind,
+			"%.380s; this address is a cluster IP, which only works once a proxy has "
+			"programmed it: give --master=URL with the server's real address",
+			end->text);
 	log_failure(api, &api->failures[KP_N_KINDS], "connect", "-", &explained, api->try_ms);
 }
 
@@ -280,8 +284,8 @@ static unsigned int kind_of(const struct kp_api *api, const struct kp_resource *
 	return kind;
 }
 
-/* What is answered by another request at once is part of the protocol: an expired version, a refused
- * selector, new credentials. */
+/* What is answered by another request at once is part of the protocol: an expired version, a
+ * refused selector, new credentials. */
 static bool is_ordinary(const struct kp_api *api, const struct kp_resource *resource,
 			const struct kp_end *end)
 {

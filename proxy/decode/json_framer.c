@@ -213,7 +213,8 @@ static void deliver_object(struct kp_json_framer *f, const char *end)
 		f->handler.object(f->handler.arg, &f->place, text, size);
 }
 
-/* What was kept as an object is the beginning of a list; 'p' is the bracket that opens its items. */
+/* What was kept as an object is the beginning of a list; 'p' is the bracket that opens its items.
+ */
 static void start_items(struct kp_json_framer *f, const char *p)
 {
 	if (f->state == OBJECT) {

@@ -8,8 +8,8 @@
  * delivered empty.
  *
  * Only strings and brackets are looked at: whether an object is valid JSON is for its parser to
- * say.  Memory: at most one object and one list without items, each of KP_OBJECT_MAX_BYTES.  A larger one is reported and passed
- * over. */
+ * say.  Memory: at most one object and one list without items, each of KP_OBJECT_MAX_BYTES.  A
+ * larger one is reported and passed over. */
 #ifndef KPROXY_JSON_FRAMER_H
 #define KPROXY_JSON_FRAMER_H
 

@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import time
 
 import pytest
 
@@ -140,3 +141,18 @@ def test_one_connection_for_everything(api_server, node):  # LC-3
     established = [line.split() for line in node.run("cat", "/proc/net/tcp").stdout.splitlines()
                    if line.split()[3] == "01"]
     assert sum(f"socket:[{c[9]}]" in inode for c in established) == 1
+
+
+@pytest.mark.skipif(not os.environ.get("KPROXY_SLOW"), reason="takes 4 minutes, needs KPROXY_SLOW=1")
+def test_frozen_server(api_server, node):  # RF-25, RF-27, over HTTP/2
+    make_web(node.cluster, "default", "10.180.0.1")
+    node.start()
+    node.wait_equal()
+    time.sleep(65)  # every watch has had a bookmark
+    api_server.signal(signal.SIGSTOP)
+    try:
+        wait_for("the silence is noticed", lambda: "overdue" in node.log(), 160)
+    finally:
+        api_server.signal(signal.SIGCONT)
+    node.cluster.kubectl("delete", "endpointslice", "web-1")
+    node.wait_equal(20)

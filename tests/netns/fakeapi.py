@@ -66,6 +66,7 @@ class Request:
         return f"{self.verb} {self.resource} {self.query}"
 
     def answer(self, code, body, content_type="application/json", headers=()):
+        self.server.thawed.wait()
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         lines = [f"HTTP/1.1 {code} x", f"Content-Type: {content_type}",
                  f"Content-Length: {len(data)}", *headers, "", ""]
@@ -78,6 +79,7 @@ class Request:
     def chunk(self, data):
         if not isinstance(data, bytes):
             data = json.dumps(data).encode() + b"\n"
+        self.server.thawed.wait()
         if data:
             self.sock.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
@@ -99,6 +101,8 @@ class FakeServer:
         self.tokens = None  # those that are accepted; None: all
         self.page_size = None
         self.generation = 0  # watches of an earlier one end
+        self.thawed = threading.Event()  # cleared: connections are accepted, nothing is answered
+        self.thawed.set()
         self.listener = None
         self.start()
 
@@ -110,6 +114,7 @@ class FakeServer:
 
     def stop(self):
         """As when the process dies."""
+        self.thawed.set()
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.drop_connections()

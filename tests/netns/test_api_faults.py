@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import sys
 import time
 
 import pytest
@@ -491,3 +490,21 @@ def test_dead_peer(tmp_path):  # RF-24
         assert rig.server.count("list", "services") == 1
     finally:
         rig.close()
+
+
+@pytest.mark.skipif(not os.environ.get("KPROXY_SLOW"), reason="takes 3 minutes, needs KPROXY_SLOW=1")
+def test_frozen_server(rig):  # RF-25, RF-27
+    """The server's kernel still acknowledges, but nothing answers."""
+    rig.start_synced()
+    for resource in ("services", "endpointslices", "nodes", "servicecidrs"):
+        rig.server.bookmark(resource)
+    rig.server.put(*web(1, 7))
+    rig.wait_equal()
+    rig.server.thawed.clear()
+    start = time.monotonic()
+    wait_for("the silence is noticed", lambda: "overdue" in rig.log(), 160)
+    rig.server.thawed.set()
+    rig.server.put(*web(1, 8))
+    rig.wait_equal(20)
+    assert time.monotonic() - start < 180
+    assert rig.server.count("list", "services") == 1

@@ -77,7 +77,8 @@ static void test_end_takes_an_odd_error_event_for_a_server_error(void **state)
 {
 	(void)state;
 	assert_int_equal(event("{}"), KP_END_SERVER_ERROR);
-	assert_int_equal(event("{\"code\":\"x\",\"details\":[],\"message\":7}"), KP_END_SERVER_ERROR);
+	assert_int_equal(event("{\"code\":\"x\",\"details\":[],\"message\":7}"),
+			 KP_END_SERVER_ERROR);
 	assert_int_equal(event("[]"), KP_END_SERVER_ERROR);
 }
 

@@ -67,9 +67,10 @@ static void test_kubeconfig_takes_the_current_context(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(parse(f, "\"server\":\"https://h:6443/prefix//?x#y\",\"tls-server-name\":\"n\"",
-			       "\"token\":\"t\""),
-			 0);
+	assert_int_equal(
+		parse(f, "\"server\":\"https://h:6443/prefix//?x#y\",\"tls-server-name\":\"n\"",
+		      "\"token\":\"t\""),
+		0);
 	assert_string_equal(f->config.server, "https://h:6443/prefix");
 	assert_string_equal(f->config.tls_server_name, "n");
 	assert_string_equal(f->config.token, "t");
@@ -110,7 +111,8 @@ static void test_kubeconfig_names_what_is_wrong(void **state)
 	assert_refused(f, "\"server\":\"h:6443\"", "", "does not start with https://");
 	assert_refused(f, "\"server\":\"https://:80\"", "", "has no host");
 	assert_refused(f, "\"server\":\"https://u:p@h\"", "", "user name");
-	assert_refused(f, HTTPS ",\"insecure-skip-tls-verify\":true,\"certificate-authority\":\"x\"",
+	assert_refused(f,
+		       HTTPS ",\"insecure-skip-tls-verify\":true,\"certificate-authority\":\"x\"",
 		       "", "insecure-skip-tls-verify together with");
 	assert_refused(f, HTTPS ",\"insecure-skip-tls-verify\":\"yes\"", "",
 		       "clusters[1].cluster.insecure-skip-tls-verify: expected true or false");
@@ -131,7 +133,8 @@ static void test_kubeconfig_keeps_secrets_out_of_errors(void **state) /* CF-4 */
 
 	assert_refused(f, HTTPS, "\"token\":\"secret\\nX-Evil: 1\"", "control character");
 	assert_null(strstr(f->err.text, "secret"));
-	assert_refused(f, HTTPS, "\"username\":\"u\",\"password\":\"secret\\r\"", "control character");
+	assert_refused(f, HTTPS, "\"username\":\"u\",\"password\":\"secret\\r\"",
+		       "control character");
 	assert_null(strstr(f->err.text, "secret"));
 }
 
