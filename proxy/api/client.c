@@ -5,12 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/utsname.h>
 #include <utlist.h>
 
 #include "api/credentials.h"
 #include "api/multi.h"
-#include "kproxy/version.h"
+#include "api/transfer.h"
 
 enum {
 	CONNECT_TIMEOUT_MS = 10000,
@@ -31,9 +30,7 @@ struct kp_request {
 	char *path;
 	enum state state;
 	unsigned int credentials_age; /* those that it was sent with */
-	CURL *easy;
-	struct curl_slist *headers, *connect_to;
-	char curl_error[CURL_ERROR_SIZE];
+	struct kp_transfer transfer;
 
 	/* The answer. */
 	long status; /* 0: none yet */
@@ -51,20 +48,16 @@ struct kp_client {
 	struct kp_request *requests;
 	uv_timer_t turn; /* starts and ends requests outside of everybody's callbacks */
 	uv_loop_t *loop;
-	char user_agent[128];
-	const char *proxy, *no_proxy;
 };
 
 static void on_transfer_done(void *arg, CURL *easy, CURLcode result);
 static void on_credentials_ready(void *arg);
 static void on_turn(uv_timer_t *timer);
-static void set_proxy(struct kp_client *client);
 
 int kp_client_open(const struct kp_api_config *config, uv_loop_t *loop, struct kp_client **ret,
 		   struct kp_err *err)
 {
 	struct kp_client *client = kp_xcalloc(1, sizeof(*client));
-	struct utsname name = {0};
 	int r;
 
 	client->config = config;
@@ -78,10 +71,6 @@ int kp_client_open(const struct kp_api_config *config, uv_loop_t *loop, struct k
 	client->multi = kp_multi_new(loop, on_transfer_done, client);
 	uv_timer_init(loop, &client->turn);
 	client->turn.data = client;
-	uname(&name);
-	snprintf(client->user_agent, sizeof(client->user_agent), "kproxy/%s (linux/%s)",
-		 KPROXY_VERSION, name.machine);
-	set_proxy(client);
 	*ret = client;
 	return 0;
 }
@@ -92,14 +81,9 @@ static void request_free(struct kp_request *request)
 {
 	struct kp_client *client = request->client;
 
-	if (request->easy) {
-		kp_multi_remove(client->multi, request->easy);
-		curl_easy_cleanup(request->easy);
-	}
-	for (struct curl_slist *h = request->headers; h; h = h->next)
-		explicit_bzero(h->data, strlen(h->data));
-	curl_slist_free_all(request->headers);
-	curl_slist_free_all(request->connect_to);
+	if (request->transfer.easy)
+		kp_multi_remove(client->multi, request->transfer.easy);
+	kp_transfer_clear(&request->transfer);
 	DL_DELETE(client->requests, request);
 	free(request->error_body);
 	free(request->path);
@@ -209,8 +193,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	}
 	/* The empty line ends the headers; those of a proxy's answer come before the server's. */
 	if (size == 2 && data[0] == '\r') {
-		curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &request->status);
-		request->wrong_type = is_success(request) && !is_json(request->easy);
+		curl_easy_getinfo(request->transfer.easy, CURLINFO_RESPONSE_CODE, &request->status);
+		request->wrong_type = is_success(request) && !is_json(request->transfer.easy);
 		if (is_success(request) && !request->wrong_type && request->handler.answered)
 			request->handler.answered(request->handler.arg);
 	}
@@ -278,8 +262,8 @@ static const char *what_failed(CURLcode result)
 
 static void judge(const struct kp_request *request, CURLcode result, struct kp_end *ret)
 {
-	const char *detail = *request->curl_error ? request->curl_error
-						  : curl_easy_strerror(result);
+	const char *detail = *request->transfer.error ? request->transfer.error
+						      : curl_easy_strerror(result);
 
 	if (request->wrong_type)
 		kp_end_set(ret, KP_END_BROKEN, "the answer is not JSON");
@@ -312,162 +296,24 @@ static void on_transfer_done(void *arg, CURL *easy, CURLcode result)
 	finish(request, &end);
 }
 
-/* --- setting a transfer up --- */
+/* --- turns --- */
 
-static const char *environment(const char *lower, const char *upper)
-{
-	const char *value = getenv(lower);
-
-	if (!value || !*value)
-		value = getenv(upper);
-	return value ? value : "";
-}
-
-/* Both are always set, so that libcurl does not read the environment by rules of its own. */
-static void set_proxy(struct kp_client *client)
-{
-	const struct kp_api_config *config = client->config;
-
-	client->no_proxy = "";
-	if (config->proxy_url) {
-		client->proxy = config->proxy_url;
-		return;
-	}
-	client->proxy = kp_api_config_is_tls(config) ? environment("https_proxy", "HTTPS_PROXY")
-						     : environment("http_proxy", "HTTP_PROXY");
-	client->no_proxy = environment("no_proxy", "NO_PROXY");
-}
-
-static void add_header(struct kp_request *request, const char *line)
-{
-	request->headers = curl_slist_append(request->headers, line);
-	if (!request->headers)
-		abort();
-}
-
-static void set_headers(struct kp_request *request)
-{
-	const struct kp_client *client = request->client;
-	const char *authorization = kp_credentials_authorization(client->credentials);
-
-	add_header(request, "Accept: application/json");
-	if (authorization)
-		add_header(request, authorization);
-	for (char **p = client->config->impersonate; authorization && p && *p; p++)
-		add_header(request, *p);
-	curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, request->headers);
-	curl_easy_setopt(request->easy, CURLOPT_USERAGENT, client->user_agent);
-}
-
-static void set_blob(CURL *easy, CURLoption option, const char *text)
-{
-	struct curl_blob blob = {
-		.data = (void *)text, .len = strlen(text), .flags = CURL_BLOB_COPY};
-
-	curl_easy_setopt(easy, option, &blob);
-}
-
-static void set_tls(struct kp_request *request)
-{
-	const struct kp_client *client = request->client;
-	const char *ca = kp_credentials_ca(client->credentials);
-	const char *cert = kp_credentials_cert(client->credentials);
-	CURL *easy = request->easy;
-
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, client->config->insecure ? 0L : 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, client->config->insecure ? 0L : 2L);
-	if (ca) {
-		set_blob(easy, CURLOPT_CAINFO_BLOB, ca);
-		/* Else all of /etc/ssl/certs would be trusted as well. */
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-	}
-	if (cert) {
-		set_blob(easy, CURLOPT_SSLCERT_BLOB, cert);
-		set_blob(easy, CURLOPT_SSLKEY_BLOB, kp_credentials_key(client->credentials));
-		curl_easy_setopt(easy, CURLOPT_SSLCERTTYPE, "PEM");
-		curl_easy_setopt(easy, CURLOPT_SSLKEYTYPE, "PEM");
-	}
-}
-
-/* The URL, or one with the name that the certificate has, connected to where the server is. */
-static char *build_url(struct kp_request *request)
-{
-	const struct kp_api_config *config = request->client->config;
-	const char *host = strstr(config->server, "://") + 3;
-	size_t len = strcspn(host, "/"), name_len = len;
-	kp_autofree char *connect_to = NULL, *host_header = NULL;
-	const char *colon;
-
-	if (!config->tls_server_name || !kp_api_config_is_tls(config))
-		return kp_xasprintf("%s%s", config->server, request->path);
-	for (colon = host + len; colon > host && *colon != ':' && *colon != ']'; colon--)
-		;
-	if (*colon == ':')
-		name_len = colon - host;
-	connect_to = kp_xasprintf("::%.*s%s", (int)len, host, name_len == len ? ":443" : "");
-	host_header = kp_xasprintf("Host: %.*s", (int)len, host);
-	request->connect_to = curl_slist_append(NULL, connect_to);
-	curl_easy_setopt(request->easy, CURLOPT_CONNECT_TO, request->connect_to);
-	add_header(request, host_header);
-	return kp_xasprintf("https://%s%.*s%s%s", config->tls_server_name, (int)(len - name_len),
-			    host + name_len, host + len, request->path);
-}
-
-static void set_http(struct kp_request *request)
+static void start(struct kp_request *request)
 {
 	struct kp_client *client = request->client;
-	CURL *easy = request->easy;
-	bool socks = strncasecmp(client->proxy, "socks5://", 9) == 0;
+	CURL *easy;
 
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
-			 kp_api_config_is_tls(client->config) ? "https" : "http");
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_NETRC, CURL_NETRC_IGNORED);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, client->proxy);
-	/* The proxy resolves the name, as with Go's socks5. */
-	if (socks)
-		curl_easy_setopt(easy, CURLOPT_PROXYTYPE, CURLPROXY_SOCKS5_HOSTNAME);
-	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	curl_easy_setopt(easy, CURLOPT_NOPROXY, client->no_proxy);
-}
-
-static void set_transfer(struct kp_request *request)
-{
-	CURL *easy = request->easy;
-
+	request->state = RUNNING;
+	request->credentials_age = kp_credentials_age(client->credentials);
+	kp_transfer_make(&request->transfer, client->config, client->credentials, request->path);
+	easy = request->transfer.easy;
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->curl_error);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 64L << 10);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
+	kp_multi_add(client->multi, easy);
 }
-
-static void start(struct kp_request *request)
-{
-	kp_autofree char *url = NULL;
-
-	request->easy = curl_easy_init();
-	if (!request->easy)
-		abort();
-	request->state = RUNNING;
-	request->credentials_age = kp_credentials_age(request->client->credentials);
-	set_transfer(request);
-	set_http(request);
-	set_tls(request);
-	url = build_url(request);
-	set_headers(request);
-	curl_easy_setopt(request->easy, CURLOPT_URL, url);
-	kp_multi_add(request->client->multi, request->easy);
-}
-
-/* --- turns --- */
 
 static void on_credentials_ready(void *arg)
 {

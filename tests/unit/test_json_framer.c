@@ -253,6 +253,53 @@ static void test_json_framer_passes_over_a_larger_object(void **state)
 	kp_json_framer_free(framer);
 }
 
+/* As an API server sends them. */
+static const char watch_stream[] =
+	"{\"type\":\"ADDED\",\"object\":{\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"a\","
+	"\"annotations\":{\"x\":\"{\\\"b\\\":[\\\"\\u00e9\\\\\\\"\"},"
+	"\"managedFields\":[{\"fieldsV1\":{\"k:{\\\"uid\\\":1}\":{}}}]},\"endpoints\":["
+	"{\"addresses\":[\"10.0.0.1\"],\"targetRef\":{\"name\":\"}\"}}]}}\n"
+	"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\"}}}\n"
+	"{\"type\":\"DELETED\",\"object\":{\"metadata\":{\"name\":\"\xc3\xa9\"}}}\n";
+static const char list_body[] =
+	"{\"kind\":\"ServiceList\",\"metadata\":{\"resourceVersion\":\"7\"},\"items\":["
+	"{\"metadata\":{\"name\":\"a\",\"managedFields\":[{}]}},{\"spec\":{}}]}";
+
+static void test_json_framer_is_indifferent_to_10000_random_splits(void **state)
+{
+	char expected[sizeof(found)];
+	unsigned int seed = 1;
+
+	(void)state;
+	memcpy(expected, cut_with(new_framer(), watch_stream, sizeof(watch_stream)), sizeof(found));
+	for (int i = 0; i < 10000; i++) {
+		struct kp_json_framer *framer = new_framer();
+		size_t size = strlen(watch_stream);
+
+		for (size_t at = 0, n; at < size; at += n) {
+			n = 1 + rand_r(&seed) % 80;
+			n = n > size - at ? size - at : n;
+			kp_json_framer_feed(framer, watch_stream + at, n);
+		}
+		assert_int_equal(kp_json_framer_finish(framer), 0);
+		kp_json_framer_free(framer);
+		assert_string_equal(found, expected);
+	}
+}
+
+static void test_json_framer_never_takes_a_part_for_the_whole(void **state)
+{
+	(void)state;
+	for (size_t size = 1; size < strlen(list_body); size++) {
+		struct kp_json_framer *framer = new_list_framer();
+
+		kp_json_framer_feed(framer, list_body, size);
+		assert_int_equal(kp_json_framer_finish(framer), -EBADMSG);
+		kp_json_framer_free(framer);
+		assert_null(strchr(found, '='));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +317,8 @@ int main(void)
 		cmocka_unit_test(test_json_framer_ignores_what_follows_an_error),
 		cmocka_unit_test(test_json_framer_limits_the_depth),
 		cmocka_unit_test(test_json_framer_passes_over_a_larger_object),
+		cmocka_unit_test(test_json_framer_is_indifferent_to_10000_random_splits),
+		cmocka_unit_test(test_json_framer_never_takes_a_part_for_the_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
