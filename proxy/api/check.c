@@ -197,14 +197,22 @@ static void on_timeout(uv_timer_t *timer)
 	kp_request_suspect(c->request);
 }
 
+/* The client cannot be closed from within a handler of its own. */
+static void on_finished(uv_timer_t *timer)
+{
+	struct check *c = timer->data;
+
+	kp_client_close(c->client);
+	uv_close((uv_handle_t *)timer, NULL);
+}
+
 static void try_next(struct check *c)
 {
 	const struct kp_request_handler handler = {.body = on_body, .end = on_end, .arg = c};
 	kp_autofree char *path = NULL;
 
 	if (c->kind == KP_N_KINDS) {
-		kp_client_close(c->client);
-		uv_close((uv_handle_t *)&c->timer, NULL);
+		uv_timer_start(&c->timer, on_finished, 0, 0);
 		return;
 	}
 	path = build_path(c);

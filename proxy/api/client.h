@@ -23,7 +23,8 @@ struct kp_request_handler {
 	 * called with KP_END_BROKEN.  May not start or cancel requests. */
 	int (*body)(void *arg, const char *data, size_t size);
 
-	/* Called once at the end; the request is gone then.  May start others. */
+	/* Called once at the end; the request is gone then.  May start and cancel others, but not
+	 * close the client. */
 	void (*end)(void *arg, const struct kp_end *end);
 
 	void *arg;

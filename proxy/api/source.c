@@ -33,6 +33,7 @@ struct kp_api {
 	bool is_ready, failed;
 	struct kp_err err;   /* why it failed */
 	uv_timer_t deferred; /* tells the handler outside of everybody's callbacks */
+	unsigned int n_open; /* timers */
 
 	/* The server's version. */
 	struct kp_request *version_request;
@@ -114,6 +115,7 @@ int kp_api_open(struct kp_api_config *config, const struct kp_api_options *optio
 	uv_timer_init(loop, &api->version_timer);
 	uv_timer_init(loop, &api->deferred);
 	api->version_timer.data = api->deferred.data = api;
+	api->n_open = 2;
 	make_resources(api, store);
 	kp_log_info("api", "watching the API server", "server=%s node=%s",
 		    kp_log_quote(api->config.server), kp_log_quote(options->node_name));
@@ -126,10 +128,12 @@ int kp_api_open(struct kp_api_config *config, const struct kp_api_options *optio
 	return 0;
 }
 
-static void on_deferred_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
 	struct kp_api *api = handle->data;
 
+	if (--api->n_open > 0)
+		return;
 	kp_api_config_clear(&api->config);
 	free(api->node_selector);
 	free(api);
@@ -143,8 +147,8 @@ void kp_api_close(struct kp_api *api)
 		kp_resource_close(api->resources[kind]);
 	kp_client_close(api->client);
 	free(api->version_body);
-	uv_close((uv_handle_t *)&api->version_timer, NULL);
-	uv_close((uv_handle_t *)&api->deferred, on_deferred_closed);
+	uv_close((uv_handle_t *)&api->version_timer, on_timer_closed);
+	uv_close((uv_handle_t *)&api->deferred, on_timer_closed);
 }
 
 /* --- telling the handler --- */

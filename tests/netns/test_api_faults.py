@@ -465,6 +465,34 @@ def test_exec_plugin(tls_rig):  # CF-8, CF-9
     assert "a remark" in tls_rig.log() and "secret" not in tls_rig.log()
 
 
+def test_stops_at_any_time(tls_rig):
+    plugin = {"exec": {"command": "sleep", "args": ["1000"],
+                       "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}}
+    for user, ready in ((plugin, "watching the API server"), ({}, "the API server answers"),
+                        ({}, "all objects are known")):
+        tls_rig.start(kubeconfig=tls_rig.kubeconfig(SERVER, {"certificate-authority": tls_rig.ca},
+                                                    user))
+        wait_for(ready, lambda r=ready: r in tls_rig.log())
+        os.kill(tls_rig.process.pid, signal.SIGTERM)
+        assert tls_rig.process.wait(10) == 0
+        os.unlink(tls_rig.log_path)
+
+
+def test_check(rig):
+    def check(*flags):
+        return rig.host.run(KPROXY, f"--kubeconfig={rig.kubeconfig()}", "--check", *flags,
+                            check=False)
+
+    for resource in ("services", "endpointslices", "nodes", "servicecidrs"):
+        rig.server.fail("watch", resource, streams(b""), times=2)
+    good = check("--hostname-override=node1")
+    assert good.returncode == 0 and good.stdout.count("ok ") == 9, good.stdout
+    rig.server.fail("list", "endpointslices", answers(403, status(403, "Forbidden", "no way")))
+    bad = check("--hostname-override=node2")
+    assert bad.returncode == 1
+    assert "FAIL  list endpointslices" in bad.stdout and "deploy/clusterrole.yaml" in bad.stdout
+
+
 def test_no_credentials_without_tls(rig):  # CF-3
     rig.start_synced(kubeconfig=rig.kubeconfig(user={"token": "secret"}))
     assert all("authorization" not in r.headers for r in rig.server.requests)
