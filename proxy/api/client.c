@@ -230,12 +230,6 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 
 /* --- how it ended --- */
 
-static bool is_about_certificates(CURLcode result)
-{
-	return result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CERTPROBLEM ||
-	       result == CURLE_SSL_CACERT_BADFILE;
-}
-
 static const char *what_failed(CURLcode result)
 {
 	switch (result) {
@@ -288,9 +282,10 @@ static void on_transfer_done(void *arg, CURL *easy, CURLcode result)
 	struct kp_end end;
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&request);
-	if (is_about_certificates(result))
-		kp_credentials_distrust_files(client->credentials);
 	judge(request, result, &end);
+	/* In TLS 1.3 a refused client certificate looks like any loss of the connection. */
+	if (end.kind == KP_END_NO_CONNECTION)
+		kp_credentials_distrust_files(client->credentials);
 	if (end.kind == KP_END_UNAUTHORIZED)
 		end.renewed = kp_credentials_renew(client->credentials, request->credentials_age);
 	finish(request, &end);

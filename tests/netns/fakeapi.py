@@ -98,6 +98,7 @@ class FakeServer:
         self.version, self.first = 100, 100  # the newest, and the oldest that a watch may ask for
         self.objects, self.log = {}, []
         self.requests, self.faults, self.connections = [], [], []
+        self.client_ca = None  # who issues client certificates; None: none are asked for
         self.tokens = None  # those that are accepted; None: all
         self.page_size = None
         self.generation = 0  # watches of an earlier one end
@@ -147,6 +148,9 @@ class FakeServer:
             if self.certificate:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(*self.certificate)
+                if self.client_ca:
+                    context.load_verify_locations(self.client_ca)
+                    context.verify_mode = ssl.CERT_REQUIRED
                 sock = context.wrap_socket(sock, server_side=True)
             with self.lock:
                 self.connections.append(sock)

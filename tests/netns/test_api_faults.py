@@ -5,6 +5,7 @@ asked in a tight loop."""
 import json
 import os
 import secrets
+import shutil
 import signal
 import time
 
@@ -53,10 +54,12 @@ class Rig:
         with open(self.log_path, encoding="utf-8") as f:
             return f.read()
 
-    def start(self, *flags, kubeconfig=None, env=None):
+    def start(self, *flags, kubeconfig=None, env=None, wrapper=()):
+        """'kubeconfig' None: a plain one; "": none at all."""
+        source = [] if kubeconfig == "" else [f"--kubeconfig={kubeconfig or self.kubeconfig()}"]
         with open(self.log_path, "a", encoding="utf-8") as log:
             self.process = self.host.popen(
-                KPROXY, "--mode=nft", f"--kubeconfig={kubeconfig or self.kubeconfig()}",
+                *wrapper, os.path.abspath(KPROXY), "--mode=nft", *source,
                 "--hostname-override=node1", "--log-level=debug", *flags, stderr=log,
                 env={**os.environ, **(env or {})})
 
@@ -401,6 +404,63 @@ def test_only_the_clusters_ca_is_trusted(tls_rig):
     # The file is read again: the right CA is enough, without a restart (CF-7).
     with open(tls_rig.ca, "rb") as good, open(other, "wb") as f:
         f.write(good.read())
+    tls_rig.wait_equal()
+
+
+def in_private_mounts(rig, script):
+    """A wrapper that runs kproxy after 'script', whose mounts nobody else sees."""
+    path = os.path.join(rig.directory, "wrapper")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f'#!/bin/sh -e\n{script}\nexec "$@"\n')
+    os.chmod(path, 0o755)
+    return path
+
+
+def test_the_systems_cas_are_not_trusted_beside_the_clusters(tls_rig):  # LC-5
+    other, _ = make_ca(tls_rig.directory, "other")
+    certs = os.path.join(tls_rig.directory, "certs")
+    os.mkdir(certs)
+    shutil.copy(tls_rig.ca, f"{certs}/server.pem")
+    run("openssl", "rehash", certs)
+    wrapper = in_private_mounts(tls_rig, f"mount --bind {certs} /etc/ssl/certs")
+    tls_rig.start(kubeconfig=tls_rig.kubeconfig(SERVER, {"certificate-authority": other}),
+                  wrapper=[wrapper])
+    wait_for("refusal", lambda: "certificate is not trusted (TLS)" in tls_rig.log())
+    assert not tls_rig.server.requests
+
+
+def test_in_a_pod(tls_rig):  # 2.3, CF-5
+    tls_rig.server.tokens = ["secret-1"]
+    account = "/run/secrets/kubernetes.io/serviceaccount"
+    wrapper = in_private_mounts(
+        tls_rig, f"mount -t tmpfs none /run; mkdir -p {account}; "
+        f"cp {tls_rig.ca} {account}/ca.crt; printf secret-1 >{account}/token")
+    env = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
+    tls_rig.start_synced(kubeconfig="", wrapper=[wrapper], env=env)
+    assert "secret" not in tls_rig.log()
+    os.kill(tls_rig.process.pid, signal.SIGTERM)
+    assert tls_rig.process.wait(10) == 0
+    tls_rig.start(kubeconfig="", wrapper=[wrapper], env={**env, "KUBERNETES_SERVICE_PORT": "1"})
+    wait_for("the hint", lambda: "only works once a proxy has" in tls_rig.log())
+
+
+def test_client_certificate(tls_rig):  # CF-7
+    clients, key = make_ca(tls_rig.directory, "client")
+    others, _ = make_ca(tls_rig.directory, "others")
+    tls_rig.server.client_ca = others
+    tls_rig.start(kubeconfig=tls_rig.kubeconfig(
+        SERVER, {"certificate-authority": tls_rig.ca},
+        {"client-certificate": clients, "client-key": key}))
+    wait_for("refusal", lambda: "request failed" in tls_rig.log())
+    tls_rig.server.client_ca = clients
+    tls_rig.wait_equal()
+    # A new certificate is used for the next connection, without a restart.
+    new, new_key = make_ca(tls_rig.directory, "new")
+    os.rename(new, clients)
+    os.rename(new_key, key)
+    tls_rig.server.client_ca = clients
+    tls_rig.server.drop_connections()
+    tls_rig.server.put(*web(1, 9))
     tls_rig.wait_equal()
 
 
