@@ -22,7 +22,6 @@ enum verb {
 
 struct check {
 	const struct kp_api_config *config;
-	const char *node_name;
 	char *node_selector;
 	struct kp_client *client;
 	uv_loop_t loop;
@@ -223,7 +222,7 @@ static void try_next(struct check *c)
 
 int kp_api_check(const struct kp_api_config *config, const char *node_name, struct kp_err *err)
 {
-	struct check c = {.config = config, .node_name = node_name};
+	struct check c = {.config = config};
 	int r;
 
 	uv_loop_init(&c.loop);

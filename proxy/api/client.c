@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "api/client.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,10 +10,8 @@
 #include "api/multi.h"
 #include "api/transfer.h"
 
-enum {
-	CONNECT_TIMEOUT_MS = 10000,
-	HEARD_MS = 60000
-};
+/* A connection on which something came within this time is alive. */
+#define HEARD_MS 60000
 #define ERROR_BODY_MAX ((size_t)64 << 10)
 
 enum state {

@@ -36,8 +36,8 @@ unsigned int kp_credentials_age(const struct kp_credentials *credentials);
  * make some. */
 bool kp_credentials_renew(struct kp_credentials *credentials, unsigned int age);
 
-/* There is no connection, perhaps because of a certificate: the files are read again before the next
- * request (CF-7). */
+/* There is no connection, perhaps because of a certificate: the files are read again before the
+ * next request (CF-7). */
 void kp_credentials_distrust_files(struct kp_credentials *credentials);
 
 /* All borrowed until the next call; NULL: none. */

@@ -72,28 +72,6 @@ int kp_version_compare(const char *a, const char *b)
 
 /* --- requests --- */
 
-/* Text for a query, with everything escaped that could mean something there. */
-static char *escape(const char *text)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	char *escaped = kp_xmalloc(3 * strlen(text) + 1), *p = escaped;
-
-	for (; *text; text++) {
-		unsigned char c = *text;
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    strchr("-._~", c)) {
-			*p++ = c;
-			continue;
-		}
-		*p++ = '%';
-		*p++ = hex[c >> 4];
-		*p++ = hex[c & 15];
-	}
-	*p = 0;
-	return escaped;
-}
-
 /* The list and the watch of a resource select by the same bytes (RF-1). */
 static char *with_selectors(const struct kp_reflector *r)
 {
@@ -121,13 +99,13 @@ static char *list_request(const struct kp_reflector *r)
 	kp_autofree char *base = with_selectors(r), *token = NULL, *version = NULL;
 
 	if (r->continue_token) {
-		token = escape(r->continue_token);
+		token = kp_query_escape(r->continue_token);
 		return kp_xasprintf("%s&limit=%d&continue=%s", base, PAGE_SIZE, token);
 	}
 	if (!list_version(r))
 		return r->pages && !r->no_pages_once ? kp_xasprintf("%s&limit=%d", base, PAGE_SIZE)
 						     : KP_TAKE(base);
-	version = escape(list_version(r));
+	version = kp_query_escape(list_version(r));
 	/* Without a limit: the cache ignores one, or takes it for the wish of an exact version
 	 * (RF-4). */
 	return kp_xasprintf("%s&resourceVersion=%s&resourceVersionMatch=NotOlderThan", base,
@@ -139,7 +117,7 @@ static char *watch_request(const struct kp_reflector *r, uint32_t timeout_s)
 	kp_autofree char *base = with_selectors(r), *version = NULL;
 	bool initial = r->phase == KP_REFLECTOR_STREAM_LIST;
 
-	version = escape(initial && r->version_lost ? "" : r->version);
+	version = kp_query_escape(initial && r->version_lost ? "" : r->version);
 	return kp_xasprintf("%s&watch=1&allowWatchBookmarks=true&timeoutSeconds=%u"
 			    "&resourceVersion=%s%s",
 			    base, timeout_s, version,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "api/selection.h"
 
+#include <string.h>
+
 #include "kproxy/err.h"
 
 /* !service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name (IN-5) */
@@ -42,6 +44,28 @@ const struct kp_selection kp_selections[KP_N_KINDS] = {
 
 char *kp_selection_node(const char *node_name)
 {
-	/* Names of nodes are DNS names: nothing in them needs an escape. */
-	return kp_xasprintf("metadata.name%%3D%s", node_name);
+	kp_autofree char *name = kp_query_escape(node_name);
+
+	return kp_xasprintf("metadata.name%%3D%s", name);
+}
+
+char *kp_query_escape(const char *text)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	char *escaped = kp_xmalloc(3 * strlen(text) + 1), *p = escaped;
+
+	for (; *text; text++) {
+		unsigned char c = *text;
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		    strchr("-._~", c)) {
+			*p++ = c;
+			continue;
+		}
+		*p++ = '%';
+		*p++ = hex[c >> 4];
+		*p++ = hex[c & 15];
+	}
+	*p = 0;
+	return escaped;
 }

@@ -20,4 +20,8 @@ extern const struct kp_selection kp_selections[KP_N_KINDS];
 /* The field selector of our own node, percent-encoded; the caller frees it. */
 char *kp_selection_node(const char *node_name);
 
+/* Text for the query of a URL, with everything escaped that could mean something there; the caller
+ * frees it. */
+char *kp_query_escape(const char *text);
+
 #endif
