@@ -184,8 +184,12 @@ static void fail(struct kp_api *api, const char *what, const char *text)
 
 /* --- the connection --- */
 
-static void connection_failed(struct kp_api *api)
+/* 'who' is NULL for the version.  Requests that were under way when the connection went may fail
+ * one after the other: that is one failure. */
+static void connection_failed(struct kp_api *api, const struct kp_resource *who)
 {
+	if (api->is_down && api->probe != who)
+		return;
 	api->is_down = true;
 	api->probe = NULL;
 	api->try_ms = kp_backoff_next(&api->backoff, uv_now(api->loop), &chance);
@@ -308,7 +312,7 @@ static void on_ended(void *arg, struct kp_resource *resource, const struct kp_en
 		     kp_resource_verb(resource), kp_resource_name(resource), end->kind,
 		     kp_log_quote(end->text));
 	if (end->kind == KP_END_NO_CONNECTION) {
-		connection_failed(api);
+		connection_failed(api, resource);
 		log_no_connection(api, end);
 		wake_all(api);
 		return;
@@ -389,7 +393,7 @@ static void on_version_end(void *arg, const struct kp_end *end)
 		start_resources(api);
 		return;
 	}
-	connection_failed(api);
+	connection_failed(api, NULL);
 	if (end->kind == KP_END_NO_CONNECTION)
 		log_no_connection(api, end);
 	else

@@ -4,6 +4,7 @@ the server holds, a list must be asked for only where the protocol demands it, a
 asked in a tight loop."""
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -317,6 +318,8 @@ def test_one_request_at_a_time_looks_for_a_server_that_is_away(rig):  # RF-18
     time.sleep(6)
     # libcurl itself repeats a request once when a used connection turns out to be closed.
     assert len(rig.server.requests) - n_before <= 4 * 2 + 4 * 2
+    first = re.search(r"verb=connect .* retry_ms=(\d+)", rig.log())
+    assert int(first[1]) <= 1600, "several failures at once counted as several in a row"
 
 
 def test_selectors(rig):  # IN-1..4, RF-1
