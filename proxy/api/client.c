@@ -74,14 +74,17 @@ int kp_client_open(const struct kp_api_config *config, uv_loop_t *loop, struct k
 
 /* --- requests --- */
 
+static void stop_transfer(struct kp_request *request)
+{
+	if (request->transfer.easy)
+		kp_multi_remove(request->client->multi, request->transfer.easy);
+	kp_transfer_clear(&request->transfer);
+}
+
 static void request_free(struct kp_request *request)
 {
-	struct kp_client *client = request->client;
-
-	if (request->transfer.easy)
-		kp_multi_remove(client->multi, request->transfer.easy);
-	kp_transfer_clear(&request->transfer);
-	DL_DELETE(client->requests, request);
+	stop_transfer(request);
+	DL_DELETE(request->client->requests, request);
 	free(request->error_body);
 	free(request->path);
 	free(request);
@@ -154,6 +157,7 @@ void kp_request_suspect(struct kp_request *request)
 	/* A timeout alone would leave the connection in use for the next request. */
 	if (!another_was_heard(request))
 		kp_multi_shutdown_sockets(request->client->multi);
+	stop_transfer(request);
 	request->state = OVERDUE;
 	take_turn(request->client);
 }
