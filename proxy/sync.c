@@ -2,7 +2,6 @@
 #include "sync.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 
 #include "kproxy/log.h"
 
@@ -212,9 +211,6 @@ int kp_sync_now(struct kp_sync *sync)
 		return r;
 	}
 	kp_tracker_clear(sync->planner.tracker);
-	/* The transaction of a full sync was larger than the objects themselves. */
-	if (first)
-		malloc_trim(0);
 	sync->full = false;
 	sync->done = true;
 	sync->n_failures = 0;
