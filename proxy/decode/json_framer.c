@@ -46,6 +46,7 @@ struct kp_json_framer {
 	/* The last string's beginning as it is written, to recognise keys. */
 	char text[16];
 	unsigned int text_len;
+	bool after_colon;	   /* that string was a key, and its value comes next */
 	bool expect_key, is_items; /* the last key of a top-level object is "items" */
 
 	unsigned int unused_depth; /* inside a value that is left out: its depth, else 0 */
@@ -247,8 +248,8 @@ static void deliver_envelope(struct kp_json_framer *f, const char *end)
  * wherever they stand; a label may have such a name, but its value is text. */
 static bool is_unused(const struct kp_json_framer *f)
 {
-	return text_is(f, "managedFields") || text_is(f, "ownerReferences") ||
-	       text_is(f, "targetRef");
+	return f->after_colon && (text_is(f, "managedFields") || text_is(f, "ownerReferences") ||
+				  text_is(f, "targetRef"));
 }
 
 /* 'p' is the bracket that opens a value. */
@@ -296,6 +297,7 @@ static void open_bracket(struct kp_json_framer *f, const char *p)
 		return;
 	}
 	f->open[f->depth++] = *p;
+	f->after_colon = false;
 }
 
 static void close_bracket(struct kp_json_framer *f, const char *p)
@@ -305,6 +307,7 @@ static void close_bracket(struct kp_json_framer *f, const char *p)
 		return;
 	}
 	f->depth--;
+	f->after_colon = false;
 	end_unused(f, p);
 	if (f->state == ITEMS && f->depth == ITEM_DEPTH) {
 		deliver_object(f, p + 1);
@@ -340,6 +343,7 @@ static void on_string_byte(struct kp_json_framer *f, const char *p)
 /* A byte outside strings that is neither bracket nor white space. */
 static void on_other_byte(struct kp_json_framer *f, char c)
 {
+	f->after_colon = c == ':';
 	if (f->depth == 0) {
 		fail(f, f->next.line, "expected an object");
 	} else if (f->state == ITEMS && f->depth == ITEM_DEPTH) {

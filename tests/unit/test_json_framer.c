@@ -138,6 +138,10 @@ static void test_json_framer_leaves_unused_fields_out(void **state)
 		   "1.1@1:{\"managedFields\":\"x\",\"l\":[\"managedFieldsX\",[1]]}|");
 	assert_cut("{\"e\":[{\"targetRef\":{\"a\":{}},\"b\":{\"targetRef\":null}}]}",
 		   "1.1@1:{\"e\":[{\"targetRef\":{},\"b\":{\"targetRef\":null}}]}|");
+	/* Values are no keys, whatever they say. */
+	assert_cut(
+		"{\"e\":[{\"z\":\"targetRef\"},{\"b\":1}],\"l\":[\"targetRef\",{\"c\":2}]}",
+		"1.1@1:{\"e\":[{\"z\":\"targetRef\"},{\"b\":1}],\"l\":[\"targetRef\",{\"c\":2}]}|");
 }
 
 static void test_json_framer_takes_an_object_whose_items_are_no_array(void **state)
