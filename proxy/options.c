@@ -21,6 +21,18 @@ static int set_manifests(struct kp_options *o, const char *value)
 	return *value ? 0 : -EINVAL;
 }
 
+static int set_kubeconfig(struct kp_options *o, const char *value)
+{
+	o->kubeconfig = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_master(struct kp_options *o, const char *value)
+{
+	o->master = value;
+	return *value ? 0 : -EINVAL;
+}
+
 static int set_node_name(struct kp_options *o, const char *value)
 {
 	size_t len;
@@ -169,6 +181,8 @@ static int set_masquerade_bit(struct kp_options *o, const char *value)
 		return 0;                                        \
 	}
 SETTER(set_masquerade_all, settings.masquerade_all)
+SETTER(set_stream_lists, stream_lists)
+SETTER(set_check, check)
 SETTER(set_once, once)
 SETTER(set_dry_run, dry_run)
 SETTER(set_cleanup, cleanup)
@@ -182,7 +196,13 @@ static const struct {
 } flags[] = {
 	{"mode", "nft", set_mode, "how packets are balanced (default nft)"},
 	{"manifests", "DIR", set_manifests, "read objects from the YAML and JSON files of DIR"},
-	{"hostname-override", "NAME", set_node_name, "name of this node (default: the host name)"},
+	{"kubeconfig", "FILE", set_kubeconfig,
+	 "watch the API server of FILE (default: the ServiceAccount of the pod we run in)"},
+	{"master", "URL", set_master, "address of the API server, in the place of the kubeconfig's"},
+	{"stream-lists", NULL, set_stream_lists,
+	 "ask the API server for lists as streams, Kubernetes 1.34 and later"},
+	{"hostname-override", "NAME", set_node_name,
+	 "name of this node (default: the host name)"},
 	{"cluster-cidr", "CIDR[,CIDR]", set_cluster_cidr,
 	 "addresses of pods, one range per family"},
 	{"detect-local-mode", "ClusterCIDR|NodeCIDR|BridgeInterface|InterfaceNamePrefix",
@@ -198,6 +218,8 @@ static const struct {
 	 "the bit of the packet mark that is used (default 14)"},
 	{"healthz-bind-address", "ADDRESS:PORT", set_healthz,
 	 "answer /healthz: 200 when the kernel is in step, else 503 (default off)"},
+	{"check", NULL, set_check,
+	 "tell whether the API server lets us do our work, and what to do, and exit"},
 	{"once", NULL, set_once, "sync once and exit: 0 when all went well, 1 when not"},
 	{"dry-run", NULL, set_dry_run, "print what a sync would change, and change nothing"},
 	{"cleanup", NULL, set_cleanup, "remove all rules and exit"},
@@ -284,5 +306,10 @@ int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_er
 	}
 	if (optind < argc)
 		return kp_err_set(err, EINVAL, "unexpected argument '%s'", argv[optind]);
+	/* Two sources of the same Service would each remove what only the other one has. */
+	if (ret->manifests && (ret->kubeconfig || ret->master))
+		return kp_err_set(err, EINVAL,
+				  "--manifests together with --kubeconfig or --master: objects come "
+				  "from one source only");
 	return settle_detection(ret, err);
 }

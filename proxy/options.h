@@ -6,8 +6,9 @@
 #include "kproxy/backend.h"
 
 struct kp_options {
-	const char *manifests;
-	char node_name[256]; /* trimmed and in lower case (ND-1) */
+	const char *manifests, *kubeconfig, *master; /* NULL: not given */
+	bool stream_lists;         /* of the API server (RF-21) */
+	char node_name[256];       /* trimmed and in lower case (ND-1) */
 	struct kp_settings settings;
 	bool pods_by_node_cidr; /* settings.pod_range comes from the Node (ND-4) */
 	char pod_bridge[16], pod_interface_prefix[16];
@@ -15,7 +16,7 @@ struct kp_options {
 	bool node_ports_primary; /* serve node ports on the Node's addresses (NP-4) */
 	size_t n_node_ports;	 /* else within these prefixes; none = everywhere */
 	struct kp_prefix node_ports[32];
-	bool once, dry_run, cleanup, help, version;
+	bool once, dry_run, check, cleanup, help, version;
 };
 
 /* Parses 'argv' (a copy of the pointers is reordered).  -EINVAL with a text that names the flag. */

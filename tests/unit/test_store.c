@@ -281,6 +281,40 @@ static void test_store_replaces_and_removes_service_ranges(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void test_store_removes_what_a_complete_list_lacks(void **state) /* RF-10 */
+{
+	struct fixture *f = *state;
+
+	put_service(f, "a", 80);
+	put_service(f, "b", 80);
+	put_service(f, "c", 80);
+	kp_tracker_clear(f->tracker);
+	kp_store_begin_list(f->store, KP_KIND_SERVICE);
+	put_service(f, "a", 80);
+	/* A list that breaks off removes nothing; the next one begins anew. */
+	kp_store_begin_list(f->store, KP_KIND_SERVICE);
+	put_service(f, "b", 80);
+	kp_store_keep(f->store, KP_KIND_SERVICE, "default", "c");
+	kp_store_keep(f->store, KP_KIND_SERVICE, "default", "unknown");
+	assert_int_equal(kp_store_count(f->store, KP_KIND_SERVICE), 3);
+	assert_int_equal(kp_tracker_n_services(f->tracker), 0);
+	assert_int_equal(kp_store_end_list(f->store, KP_KIND_SERVICE), 1);
+	assert_int_equal(kp_store_count(f->store, KP_KIND_SERVICE), 2);
+	assert_int_equal(kp_tracker_n_services(f->tracker), 1);
+}
+
+static void test_store_keeps_the_lists_of_kinds_apart(void **state)
+{
+	struct fixture *f = *state;
+
+	put_service(f, "a", 80);
+	kp_store_begin_list(f->store, KP_KIND_ENDPOINTSLICE);
+	assert_int_equal(kp_store_end_list(f->store, KP_KIND_ENDPOINTSLICE), 0);
+	kp_store_begin_list(f->store, KP_KIND_NODE);
+	assert_int_equal(kp_store_end_list(f->store, KP_KIND_NODE), 0);
+	assert_int_equal(kp_store_count(f->store, KP_KIND_SERVICE), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +330,8 @@ int main(void)
 		TEST(test_store_node_zone_marks_all_services),
 		TEST(test_store_removed_node_is_gone),
 		TEST(test_store_replaces_and_removes_service_ranges),
+		TEST(test_store_removes_what_a_complete_list_lacks),
+		TEST(test_store_keeps_the_lists_of_kinds_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
