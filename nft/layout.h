@@ -46,8 +46,8 @@ enum kp_nft_set_id {
 	KP_SET_LOCAL_SLOTS_4,
 	KP_SET_LOCAL_SLOTS_8,
 	KP_SET_LOCAL_SLOTS_16,
-	KP_SET_EXTERNAL,	   /* frontends whose clients are all masqueraded */
-	KP_SET_EXTERNAL_LOCAL,	   /* frontends with policy KP_POLICY_EXTERNAL_LOCAL */
+	KP_SET_EXTERNAL,	   /* frontends that are not cluster IPs */
+	KP_SET_EXTERNAL_LOCAL,	   /* those with policy KP_POLICY_EXTERNAL_LOCAL */
 	KP_SET_NO_ENDPOINTS,	   /* frontends that reject */
 	KP_SET_NO_LOCAL_ENDPOINTS, /* frontends that drop what was not translated */
 	KP_SET_STICKY,		   /* frontend : affinity id of its virtual service */

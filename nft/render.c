@@ -141,7 +141,7 @@ static void render_frontend(const struct renderer *r, const struct kp_frontend *
 		add_frontend(r, KP_SET_INTERNAL_LOCAL, f, NULL);
 	else
 		render_slots(r, f, &v->cluster, 0);
-	if (f->policy == KP_POLICY_EXTERNAL)
+	if (f->policy == KP_POLICY_EXTERNAL || f->policy == KP_POLICY_EXTERNAL_LOCAL)
 		add_frontend(r, KP_SET_EXTERNAL, f, NULL);
 	if (f->policy == KP_POLICY_EXTERNAL_LOCAL)
 		add_frontend(r, KP_SET_EXTERNAL_LOCAL, f, NULL);

@@ -258,6 +258,10 @@ static void chain_affinity(struct builder *b, const char *prefix, bool local, ui
 	r = add_rule(b);
 	kp_expr_affinity_forget(&r);
 	add_verdict(b, NFT_JUMP, affinity.prefix, "slots");
+	/* meta priority & ENDPOINT == none return: there was nothing to draw */
+	r = add_rule(b);
+	kp_expr_priority_lacks(&r, KP_NFT_AFFINITY_ENDPOINT);
+	kp_expr_verdict(&r, NFT_RETURN, NULL);
 	/* update @affinity-clients { ip saddr . meta priority & SERVICE timeout T : meta priority }
 	 */
 	r = add_rule(b);
@@ -324,18 +328,40 @@ static bool knows_pods(const struct builder *b)
 	return b->settings->detect != KP_DETECT_RANGE || b->settings->has_pod_range[b->family];
 }
 
-/* chain external: everyone is masqueraded (DP-5). */
-static void chain_external(struct builder *b, const struct group *g)
+/* KEY @SET goto CHAIN */
+static void add_key_verdict(struct builder *b, enum kp_nft_set_id set, int verdict,
+			    const char *chain)
 {
-	add_chain(b, g->prefix, "external");
+	struct kp_nft_rule r = add_rule(b);
+
+	kp_expr_key_in_set(&r, set);
+	kp_expr_verdict(&r, verdict, chain);
+}
+
+static void add_masqueraded_balance(struct builder *b, const struct group *g)
+{
 	add_verdict(b, NFT_JUMP, "", "mark-for-masquerade");
 	add_verdict(b, NFT_GOTO, g->prefix, "balance");
+}
+
+/* chain external: with policy Cluster everyone is masqueraded (DP-5). */
+static void chain_external(struct builder *b, const struct group *g, enum kp_nft_set_id local)
+{
+	char chain[64];
+
+	add_chain(b, g->prefix, "external");
+	if (b->features->local) {
+		/* FRONTEND @external-local-services goto external-local */
+		snprintf(chain, sizeof(chain), "%sexternal-local", g->prefix);
+		add_key_verdict(b, local, NFT_GOTO, chain);
+	}
+	add_masqueraded_balance(b, g);
 }
 
 /* chain external-local: pods and the node itself reach all endpoints, others the local ones (DP-6,
  * DP-7, DP-10). */
 static void chain_external_local(struct builder *b, const struct group *g,
-				 const struct group *local)
+				 const struct group *local, enum kp_nft_set_id set)
 {
 	char balance[64];
 	struct kp_nft_rule r;
@@ -356,7 +382,20 @@ static void chain_external_local(struct builder *b, const struct group *g,
 	r = add_rule(b);
 	kp_expr_saddr_is_local(&r);
 	kp_expr_verdict(&r, NFT_GOTO, balance);
-	add_verdict(b, NFT_GOTO, local->prefix, "balance");
+	add_verdict(b, NFT_JUMP, local->prefix, "balance");
+	/* FRONTEND @external-local-services accept: no endpoints, to be dropped.  Otherwise the
+	 * policy has changed since it was looked up. */
+	add_key_verdict(b, set, NF_ACCEPT, NULL);
+	add_masqueraded_balance(b, g);
+}
+
+/* chain cluster-local: the same for policy KP_POLICY_INTERNAL_LOCAL (DP-2, DP-3). */
+static void chain_cluster_local(struct builder *b)
+{
+	add_chain(b, "", "cluster-local");
+	add_verdict(b, NFT_JUMP, local_services.prefix, "balance");
+	add_key_verdict(b, KP_SET_INTERNAL_LOCAL, NF_ACCEPT, NULL);
+	add_verdict(b, NFT_GOTO, services.prefix, "balance");
 }
 
 /* chain cluster: clients of a cluster IP are masqueraded unless they are pods (DP-1, DP-2). */
@@ -374,12 +413,14 @@ static void chain_cluster(struct builder *b)
 		kp_expr_verdict(&r, NFT_JUMP, "mark-for-masquerade");
 	}
 	if (b->features->local) {
-		/* FRONTEND @internal-local-services goto local-balance */
-		r = add_rule(b);
-		kp_expr_key_in_set(&r, KP_SET_INTERNAL_LOCAL);
-		kp_expr_verdict(&r, NFT_GOTO, "local-balance");
+		/* FRONTEND @internal-local-services goto cluster-local */
+		add_key_verdict(b, KP_SET_INTERNAL_LOCAL, NFT_GOTO, "cluster-local");
+		/* What comes back from 'balance' met a change of the policy, or a reject. */
+		add_verdict(b, NFT_JUMP, services.prefix, "balance");
+		add_verdict(b, NFT_GOTO, local_services.prefix, "balance");
+	} else {
+		add_verdict(b, NFT_GOTO, services.prefix, "balance");
 	}
-	add_verdict(b, NFT_GOTO, "", "balance");
 }
 
 /* Appends the match of a node port: an address of the node, within the ranges, not loopback (NP-1,
@@ -390,16 +431,6 @@ static void match_nodeport(struct kp_nft_rule *r, enum kp_nft_set_id set)
 	kp_expr_daddr_is_local(r);
 	kp_expr_daddr_not_loopback(r);
 	kp_expr_key_in_set(r, set);
-}
-
-/* KEY @SET goto CHAIN */
-static void add_key_verdict(struct builder *b, enum kp_nft_set_id set, int verdict,
-			    const char *chain)
-{
-	struct kp_nft_rule r = add_rule(b);
-
-	kp_expr_key_in_set(&r, set);
-	kp_expr_verdict(&r, verdict, chain);
 }
 
 /* NODE-PORT-ADDRESS NODEPORT @SET goto CHAIN */
@@ -418,12 +449,7 @@ static void chain_dispatch(struct builder *b)
 	add_chain(b, "", "dispatch");
 	add_key_verdict(b, KP_SET_CLUSTER_IPS, NFT_GOTO, "cluster");
 	add_key_verdict(b, KP_SET_EXTERNAL, NFT_GOTO, "external");
-	if (b->features->local)
-		add_key_verdict(b, KP_SET_EXTERNAL_LOCAL, NFT_GOTO, "external-local");
 	add_nodeport_verdict(b, KP_SET_NODEPORT_EXTERNAL, NFT_GOTO, "nodeport-external");
-	if (b->features->local)
-		add_nodeport_verdict(b, KP_SET_NODEPORT_EXTERNAL_LOCAL, NFT_GOTO,
-				     "nodeport-external-local");
 }
 
 /* chain firewall-prerouting, firewall-output: before translation, sources that a load balancer
@@ -545,8 +571,9 @@ static void chains_local(struct builder *b)
 	chains_of_group(b, &local_nodeports);
 	chain_balance(b, &local_services, KP_SET_STICKY, "affinity-local");
 	chain_balance(b, &local_nodeports, KP_SET_NODEPORT_STICKY, "affinity-local");
-	chain_external_local(b, &services, &local_services);
-	chain_external_local(b, &nodeports, &local_nodeports);
+	chain_external_local(b, &services, &local_services, KP_SET_EXTERNAL_LOCAL);
+	chain_external_local(b, &nodeports, &local_nodeports, KP_SET_NODEPORT_EXTERNAL_LOCAL);
+	chain_cluster_local(b);
 }
 
 void kp_nft_chains_build(enum kp_family family, const struct kp_settings *settings,
@@ -567,8 +594,8 @@ void kp_nft_chains_build(enum kp_family family, const struct kp_settings *settin
 	}
 	chain_balance(&b, &services, KP_SET_STICKY, "affinity");
 	chain_balance(&b, &nodeports, KP_SET_NODEPORT_STICKY, "affinity");
-	chain_external(&b, &services);
-	chain_external(&b, &nodeports);
+	chain_external(&b, &services, KP_SET_EXTERNAL_LOCAL);
+	chain_external(&b, &nodeports, KP_SET_NODEPORT_EXTERNAL_LOCAL);
 	if (features->local)
 		chains_local(&b);
 	chain_cluster(&b);
