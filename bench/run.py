@@ -309,12 +309,13 @@ def main():
     directory = tempfile.mkdtemp(prefix="kproxy-bench-")
     try:
         sizes = Sizes(directory)
-        sections = {"features": report.features_text(measure_features(args, sizes),
-                                                     measure_affinity(args, sizes))}
+        sections = {}
         if not args.only_features:
             syncs = measure_syncs(args, sizes)
             connections = measure_connections(args, sizes)
             sections["measured"] = report.text(syncs, connections)
+        sections["features"] = report.features_text(measure_features(args, sizes),
+                                                    measure_affinity(args, sizes))
     finally:
         shutil.rmtree(directory)
     print("\n".join(sections.values()))
