@@ -268,6 +268,11 @@ static void chain_affinity(struct builder *b, const char *prefix, bool local, ui
 	kp_expr_affinity_remember(&r, timeout_s);
 	add_priority_change(b, KP_NFT_AFFINITY_SERVICE | KP_NFT_AFFINITY_LOCAL, 0);
 	add_return_to_endpoint(b, endpoints, timeout_s);
+	/* There is no room for records. */
+	add_verdict(b, NFT_JUMP, affinity.prefix, "slots");
+	/* dnat ip to meta priority . meta l4proto map @ENDPOINTS */
+	r = add_rule(b);
+	kp_expr_dnat(&r, endpoints, 0);
 }
 
 /* chain affinity, affinity-local: which timeout has the service? */
@@ -289,7 +294,7 @@ static void chains_affinity(struct builder *b, const char *name, const char *pre
 }
 
 /* chain balance: a client with affinity first returns to its endpoint.  What comes back from there
- * met a commit, and is balanced as any other. */
+ * met a commit, and gets the endpoint in slot 0. */
 static void chain_balance(struct builder *b, const struct group *g, enum kp_nft_set_id sticky,
 			  const char *affinity_chain)
 {
