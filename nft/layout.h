@@ -35,7 +35,7 @@ enum kp_nft_field {
 enum kp_nft_set_id {
 	/* Frontends with an address of their own: cluster IPs, external IPs, load balancer IPs. */
 	KP_SET_SERVICES,  /* frontend : endpoint in slot 0; each with a comment for people */
-	KP_SET_ENDPOINTS, /* frontend . slot : endpoint, where there are two or more */
+	KP_SET_ENDPOINTS, /* frontend . slot : endpoint, for two or more without affinity */
 	KP_SET_SLOTS_2,	  /* four sets tell how many slots a frontend has, as told by */
 	KP_SET_SLOTS_4,	  /* kp_nft_slots_code() */
 	KP_SET_SLOTS_8,
