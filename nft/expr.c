@@ -341,6 +341,15 @@ void kp_expr_priority_has(struct kp_nft_rule *r, uint32_t bits)
 	compare(r, NFT_CMP_EQ, &bits, sizeof(bits));
 }
 
+void kp_expr_priority_lacks(struct kp_nft_rule *r, uint32_t bits)
+{
+	const uint32_t zero = 0;
+
+	load_meta(r, NFT_META_PRIORITY, NFT_REG_1);
+	mask(r, &bits, &zero, sizeof(bits));
+	compare(r, NFT_CMP_EQ, &zero, sizeof(zero));
+}
+
 void kp_expr_priority_reset(struct kp_nft_rule *r)
 {
 	struct nftnl_expr *e = add(r, "immediate");

@@ -256,6 +256,7 @@ class Node(Host):
         self.run("ip", "route", "add", "default", "via", "198.51.100.2")
         self.run("ip", "-6", "route", "add", "default", "via", "2001:db8:1::2")
         self.daemon = None
+        self.cluster_cidr = ["--cluster-cidr=10.180.0.0/16,fd00:10:180::/64"]
 
     def connect(self, name, interface, v4, v6):
         host = Host(f"kp-{self.id}-{name}")
@@ -297,6 +298,8 @@ class Node(Host):
         """As many pods as 10.180.1.0/24 holds, all in one namespace; each answers by its address."""
         host = self.pod(250)
         host.ips = [f"10.180.1.{i}" for i in range(1, n + 1)]
+        # A client that is masqueraded to the port of a former one would wait for its end.
+        host.run("sysctl", "-qw", "net.ipv4.tcp_max_tw_buckets=0")
         for ip in host.ips:
             host.run("ip", "addr", "add", f"{ip}/32", "dev", "eth0")
         self.run("ip", "route", "add", "10.180.1.0/24", "dev", "pod250")
@@ -320,7 +323,7 @@ class Node(Host):
 
     def argv(self, *extra):
         return [KPROXY, "--mode=nft", f"--manifests={self.directory}", "--hostname-override=node1",
-                "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64", *extra]
+                *self.cluster_cidr, *extra]
 
     def start(self, *extra, **kwargs):
         self.daemon = self.popen(*self.argv("--healthz-bind-address=127.0.0.1:10256", *extra),

@@ -198,6 +198,16 @@ def test_local_policy_and_cluster_set(world, family):  # SA-2
     assert set(servers(world.client, [(*node_port, "tcp", c) for c in others])) == {"pod1"}
 
 
+def test_clients_without_an_endpoint_leave_no_record(world, family):  # DP-3
+    restore(world)
+    flush(world)
+    write(world, [2, 3], remote=[2, 3], internalTrafficPolicy="Local")
+    wait_for_endpoints(world, [2, 3])
+    cases = [(*frontends(family, "tcp")[0], "tcp", 0.3, c) for c in client_addresses(family, 10)]
+    assert set(world.client.ask_all(cases)) == {"TimeoutError"}
+    assert not records(world, family)
+
+
 def test_records_survive_unrelated_changes_kill_and_restart(world, family, proto):  # SA-7
     restore(world)
     flush(world)

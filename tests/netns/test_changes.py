@@ -146,6 +146,18 @@ def test_opt_out_labels(world, label):  # IN-5, IN-6
         wait_until(world.client, cluster_ip, BOTH)
 
 
+def test_addresses_come_before_node_ports(world, family):  # FE-1
+    _, _, pods, node_ip = FAMILIES[family]
+    web(world)
+    wait_until(world.outside, node_ip, BOTH, NODE_PORT)
+    world.write("first.json", service("first", [FAMILIES[family][0] + "5"],
+                                      [("http", "TCP", NODE_PORT)], externalIPs=[node_ip]),
+                endpointslice("first-a", "first", [pods.format(2)], [("http", "TCP", 8080)], family))
+    wait_until(world.outside, node_ip, {"pod2"}, NODE_PORT)
+    world.write("first.json")
+    wait_until(world.outside, node_ip, BOTH, NODE_PORT)
+
+
 def test_unused_service_addresses(world, family):  # RJ-3
     unused = FAMILIES[family][1]
     hosts = (world.client, world, world.outside)
