@@ -21,10 +21,39 @@ enum {
 	ELEMENT_COMMENT_REST = 0x7f
 };
 
+struct exchange {
+	uint32_t seq;
+	bool interrupted; /* the ruleset has changed in the middle of the dump */
+	mnl_cb_t each;
+	void *arg;
+};
+
+/* Handles the answers in a buffer: 1 when more are to come, 0 at the end, -errno. */
+static int take_answers(struct exchange *x, const void *buf, int len)
+{
+	const struct nlmsghdr *nlh = buf;
+
+	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
+		/* Of a question that was given up. */
+		if (nlh->nlmsg_seq != x->seq)
+			continue;
+		x->interrupted |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+		if (nlh->nlmsg_type == NLMSG_ERROR)
+			return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
+		if (nlh->nlmsg_type == NLMSG_DONE)
+			return 0;
+		if (!x->interrupted && x->each(nlh, x->arg) == MNL_CB_STOP)
+			return 0;
+	}
+	return 1;
+}
+
+/* Asks, and reads the answer to its end even when it is of no use any more: the kernel takes no
+ * other question before.  -EINTR when the ruleset has changed meanwhile. */
 static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t each, void *arg)
 {
 	static char buf[64 * 1024];
-	unsigned int port = mnl_socket_get_portid(socket);
+	struct exchange x = {.seq = request->nlmsg_seq, .each = each, .arg = arg};
 	ssize_t n;
 	int r;
 
@@ -32,11 +61,11 @@ static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t eac
 		return -errno;
 	do {
 		n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
-		if (n < 0)
+		if (n < 0 && errno != EINTR)
 			return -errno;
-		r = mnl_cb_run(buf, n, request->nlmsg_seq, port, each, arg);
-	} while (r > MNL_CB_STOP);
-	return r < 0 ? -errno : 0;
+		r = n < 0 ? 1 : take_answers(&x, buf, n);
+	} while (r > 0);
+	return r == 0 && x.interrupted ? -EINTR : r;
 }
 
 static struct nlmsghdr *request(char *buf, uint16_t type, uint32_t family, uint16_t flags)

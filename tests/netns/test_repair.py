@@ -2,7 +2,7 @@
 """Whatever someone else does to our rules is undone at once."""
 import pytest
 
-from node import wait_for
+from node import endpointslice, service, wait_for
 from test_traffic import IP4, web
 
 
@@ -50,3 +50,26 @@ def test_foreign_tables_wake_nobody(node, tmp_path):
     wait_for("the change is synced", lambda: len(
         [e for s in node.dump()["services"] for e in s["endpoints"]]) == 8)
     assert (tmp_path / "log").read_text().count("sync done") == n_before + 1
+
+
+def test_others_change_their_rules_without_pause(node):
+    """A dump that their changes interrupt is asked for again, and spoils nothing that follows."""
+    client = node.pod(9)
+    node.pod(1, 8080)
+    node.write("many.json", *[o for n in range(1000) for o in many(n)])
+    web(node, [1])
+    node.start()
+    storm = node.popen("sh", "-c", "while :; do nft add table ip theirs; nft delete table ip theirs; done")
+    for _ in range(100):
+        node.run("nft", "flush map ip kproxy services", check=False)
+    storm.kill()
+    storm.wait()
+    wait_for("all is repaired", lambda: len(node.dump()["services"]) == 1004, 30)
+    assert client.ask(IP4, 80, count=5).servers == {"pod1": 5}
+
+
+def many(n):
+    ip = f"{n >> 8}.{n & 255}"
+    return (service(f"s{n}", [f"10.97.{ip}"], [("http", "TCP", 80)]),
+            endpointslice(f"s{n}-a", f"s{n}", [f"10.181.{ip}", f"10.182.{ip}"],
+                          [("http", "TCP", 8080)]))
