@@ -66,6 +66,15 @@ def namespace():
         settle()
 
 
+def dialed(host, *argv):
+    """Connections a second; measured again when a starved machine made none."""
+    for _ in range(5):
+        rate = float(run_in(host, *argv).stdout)
+        if rate:
+            return rate
+    raise RuntimeError(f"no connection: {argv}")
+
+
 def run_in(host, *argv):
     """As host.run(), without the file systems that `ip netns exec` mounts: that takes as long as
     what is measured here."""
@@ -187,8 +196,8 @@ class ConnectionTest:
     def rate(self, target):
         address, port = {"direct": (cluster.endpoints(0)[0], cluster.TARGET_PORT),
                          "service": (cluster.cluster_ip(0), cluster.PORT)}[target]
-        return float(run_in(self.client, *self.program, "dial", address, port, self.milliseconds,
-                            DIALERS).stdout)
+        return dialed(self.client, *self.program, "dial", address, port, self.milliseconds,
+                      DIALERS)
 
     def close(self):
         self.node.run("nft", "flush", "ruleset")
@@ -239,8 +248,8 @@ class AffinityTest:
     def rate(self, affinity, clients):
         source = [CLIENTS[0]] if clients == "new" else []
         self.node.run("nft", "flush", "map", "ip", "kproxy", "affinity-clients")
-        return float(run_in(self.client, *self.program, "dial", cluster.cluster_ip(affinity),
-                            cluster.PORT, self.milliseconds, DIALERS, *source).stdout)
+        return dialed(self.client, *self.program, "dial", cluster.cluster_ip(affinity),
+                      cluster.PORT, self.milliseconds, DIALERS, *source)
 
     def close(self):
         self.node.run("nft", "flush", "ruleset")

@@ -289,6 +289,11 @@ void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit)
 	change_meta(r, NFT_META_MARK, ~bit, bit);
 }
 
+void kp_expr_mark_clear_bit(struct kp_nft_rule *r, uint32_t bit)
+{
+	change_meta(r, NFT_META_MARK, ~bit, 0);
+}
+
 void kp_expr_mark_flip_bit(struct kp_nft_rule *r, uint32_t bit)
 {
 	change_meta(r, NFT_META_MARK, UINT32_MAX, bit);

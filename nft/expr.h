@@ -29,7 +29,8 @@ void kp_expr_mark_is_clear(struct kp_nft_rule *r, uint32_t bit); /* meta mark & 
 
 /* Statements. */
 void kp_expr_verdict(struct kp_nft_rule *r, int verdict, const char *chain);
-void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit);	 /* meta mark set meta mark | BIT */
+void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit); /* meta mark set meta mark | BIT */
+void kp_expr_mark_clear_bit(struct kp_nft_rule *r, uint32_t bit);
 void kp_expr_mark_flip_bit(struct kp_nft_rule *r, uint32_t bit); /* meta mark set meta mark ^ BIT */
 void kp_expr_masquerade(struct kp_nft_rule *r);			 /* masquerade fully-random */
 void kp_expr_reject(struct kp_nft_rule *r, int type, uint8_t code);

@@ -210,6 +210,8 @@ static void parse_affinity(const struct kp_nft_elements *elements, const struct 
 	if (!sticky)
 		return;
 	service = get_u32(sticky->data) & KP_NFT_AFFINITY_SERVICE;
+	if ((service & ~KP_NFT_AFFINITY_MARK) >> 16 > KP_MAX_AFFINITY_ID)
+		return;
 	v->affinity.id = (service & ~KP_NFT_AFFINITY_MARK) >> 16;
 	v->affinity.timeout_s = find_timeout(elements, e->family, service);
 }
@@ -372,6 +374,7 @@ void kp_nft_clients_note(void *arg, const struct kp_nft_element *e)
 
 	if (!e)
 		return;
+	free(e->comment);
 	service = (get_u32(e->data) & ~KP_NFT_AFFINITY_MARK) >> 16;
 	endpoint = get_u32(e->data) & KP_NFT_AFFINITY_ENDPOINT;
 	if (service > KP_MAX_AFFINITY_ID)

@@ -149,6 +149,7 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 					      : "filter";
 			chain->hook = nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM);
 			chain->priority = nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO);
+			chain->policy = nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY);
 		}
 	}
 	nftnl_chain_free(c);
@@ -180,10 +181,20 @@ static int on_rule(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
+struct found_table {
+	bool exists;
+	uint32_t flags;
+};
+
 static int on_table(const struct nlmsghdr *nlh, void *arg)
 {
-	(void)nlh;
-	*(bool *)arg = true;
+	struct found_table *found = arg;
+	const struct nlattr *attr;
+
+	found->exists = true;
+	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attr) == NFTA_TABLE_FLAGS)
+			found->flags = ntohl(mnl_attr_get_u32(attr));
 	return MNL_CB_OK;
 }
 
@@ -201,17 +212,19 @@ static int dump(struct mnl_socket *socket, uint16_t type, uint16_t table_attr, u
 	return r == -ENOENT ? 0 : r;
 }
 
-static int read_table(struct mnl_socket *socket, enum kp_family family, bool *ret)
+static int read_table(struct mnl_socket *socket, enum kp_family family, struct found_table *ret)
 {
-	*ret = false;
+	memset(ret, 0, sizeof(*ret));
 	return dump(socket, NFT_MSG_GETTABLE, NFTA_TABLE_NAME, NLM_F_ACK, family, on_table, ret);
 }
 
 int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, bool *ret,
 		      struct kp_err *err)
 {
-	int r = read_table(socket, family, ret);
+	struct found_table found;
+	int r = read_table(socket, family, &found);
 
+	*ret = found.exists;
 	return r < 0 ? kp_err_errno(err, -r, "look for table " KP_NFT_TABLE) : 0;
 }
 
@@ -219,8 +232,11 @@ static int read_structure_once(struct mnl_socket *socket, enum kp_family family,
 			       struct kp_nft_found *ret)
 {
 	struct set_check check = {.family = family};
-	int r = read_table(socket, family, &ret->table);
+	struct found_table table;
+	int r = read_table(socket, family, &table);
 
+	ret->table = table.exists;
+	ret->table_flags = table.flags;
 	if (r == 0 && ret->table)
 		r = dump(socket, NFT_MSG_GETSET, NFTA_SET_TABLE, NLM_F_DUMP, family, on_set,
 			 &check);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Each rule stands under the nft line that it is; CAPITALS are explained in docs/ruleset.md. */
+/* What is not plain from the builder's name stands above a rule as nft writes it; CAPITALS are
+ * explained in docs/ruleset.md. */
 #include "nft/rules.h"
 
 #include <linux/netfilter.h>
@@ -207,10 +208,12 @@ static void chain_postrouting(struct kp_nft_builder *b)
 		kp_expr_priority_has(&r, KP_NFT_AFFINITY_MARK);
 		kp_expr_priority_reset(&r);
 	}
-	/* ct status dnat ip saddr . ip daddr @hairpins masquerade fully-random (HP-1) */
+	/* ct status dnat ip saddr . ip daddr @hairpins meta mark set meta mark & ~MARK masquerade
+	 * fully-random (HP-1, MQ-1) */
 	r = kp_nft_build_rule(b);
 	kp_expr_ct_status_dnat(&r);
 	kp_expr_key_in_set(&r, KP_SET_HAIRPINS);
+	kp_expr_mark_clear_bit(&r, b->settings->masquerade_mark);
 	kp_expr_masquerade(&r);
 	/* meta mark & MARK == 0 return (MQ-2) */
 	r = kp_nft_build_rule(b);

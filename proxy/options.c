@@ -198,11 +198,11 @@ static const struct {
 	{"manifests", "DIR", set_manifests, "read objects from the YAML and JSON files of DIR"},
 	{"kubeconfig", "FILE", set_kubeconfig,
 	 "watch the API server of FILE (default: the ServiceAccount of the pod we run in)"},
-	{"master", "URL", set_master, "address of the API server, in the place of the kubeconfig's"},
+	{"master", "URL", set_master,
+	 "address of the API server, in the place of the kubeconfig's"},
 	{"stream-lists", NULL, set_stream_lists,
 	 "ask the API server for lists as streams, Kubernetes 1.34 and later"},
-	{"hostname-override", "NAME", set_node_name,
-	 "name of this node (default: the host name)"},
+	{"hostname-override", "NAME", set_node_name, "name of this node (default: the host name)"},
 	{"cluster-cidr", "CIDR[,CIDR]", set_cluster_cidr,
 	 "addresses of pods, one range per family"},
 	{"detect-local-mode", "ClusterCIDR|NodeCIDR|BridgeInterface|InterfaceNamePrefix",
@@ -241,7 +241,8 @@ void kp_options_print_help(void)
 	for (int i = 0; i < N_FLAGS; i++) {
 		snprintf(left, sizeof(left), "--%s%s%s", flags[i].name, flags[i].value ? "=" : "",
 			 flags[i].value ? flags[i].value : "");
-		printf("  %-42s%s%s\n", left, strlen(left) > 42 ? "\n                                             " : " ",
+		printf("  %-42s%s%s\n", left,
+		       strlen(left) > 42 ? "\n                                             " : " ",
 		       flags[i].help);
 	}
 }
@@ -256,7 +257,10 @@ static int set_defaults(struct kp_options *o, struct kp_err *err)
 	if (gethostname(name, sizeof(name)) < 0)
 		return kp_err_errno(err, errno, "gethostname");
 	name[sizeof(name) - 1] = 0;
-	set_node_name(o, name);
+	if (set_node_name(o, name) < 0)
+		return kp_err_set(err, EINVAL,
+				  "the host name '%s' cannot name a node; give --hostname-override",
+				  name);
 	return 0;
 }
 
@@ -293,13 +297,14 @@ int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_er
 	opterr = 0;
 	optind = 1;
 	for (;;) {
-		int at = optind, c = getopt_long(argc, argv, "", table, &index);
+		int c = getopt_long(argc, argv, "", table, &index);
 
 		if (c < 0)
 			break;
 		if (c != 0)
 			return kp_err_set(err, EINVAL,
-					  "'%s': unknown flag, or its value is missing", argv[at]);
+					  "'%s': unknown flag, or its value is missing",
+					  argv[optind - 1]);
 		if (flags[index].set(ret, optarg) < 0)
 			return kp_err_set(err, EINVAL, "--%s: '%s' is not valid; expected %s",
 					  flags[index].name, optarg, flags[index].value);
@@ -308,8 +313,9 @@ int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_er
 		return kp_err_set(err, EINVAL, "unexpected argument '%s'", argv[optind]);
 	/* Two sources of the same Service would each remove what only the other one has. */
 	if (ret->manifests && (ret->kubeconfig || ret->master))
-		return kp_err_set(err, EINVAL,
-				  "--manifests together with --kubeconfig or --master: objects come "
-				  "from one source only");
+		return kp_err_set(
+			err, EINVAL,
+			"--manifests together with --kubeconfig or --master: objects come "
+			"from one source only");
 	return settle_detection(ret, err);
 }

@@ -19,7 +19,7 @@ struct kp_options {
 	bool once, dry_run, check, cleanup, help, version;
 };
 
-/* Parses 'argv' (a copy of the pointers is reordered).  -EINVAL with a text that names the flag. */
+/* Parses 'argv', whose order may change.  -EINVAL with a text that names the flag. */
 int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_err *err);
 
 void kp_options_print_help(void);

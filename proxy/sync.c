@@ -24,6 +24,7 @@ struct kp_sync {
 	bool full;		 /* the next sync compares everything with the kernel */
 	bool done;		 /* nothing is waiting */
 	unsigned int n_failures; /* in a row */
+	unsigned int n_refused;	 /* of these: the kernel did not take the transaction */
 	bool repair;		 /* the full sync is due because someone else changed the rules */
 	bool running;		 /* the handles are open */
 	uv_poll_t watch;	 /* of changes that others make */
@@ -200,13 +201,6 @@ bool kp_sync_is_done(const struct kp_sync *sync)
 	return sync->done;
 }
 
-static size_t all_addresses(struct kp_prefix *ret)
-{
-	ret[0] = (struct kp_prefix){.family = KP_IPV4};
-	ret[1] = (struct kp_prefix){.family = KP_IPV6};
-	return 2;
-}
-
 /* The ranges in which the node's addresses serve node ports (NP-1, NP-4).  A family that is not
  * named matches all; so does an unknown primary address. */
 static size_t node_port_ranges(const struct kp_sync *sync, struct kp_prefix *ret)
@@ -214,21 +208,19 @@ static size_t node_port_ranges(const struct kp_sync *sync, struct kp_prefix *ret
 	const struct kp_options *o = sync->options;
 	const struct kp_node *node = kp_store_node(sync->planner.store);
 	bool has[KP_N_FAMILIES] = {false};
-	struct kp_prefix all[KP_N_FAMILIES];
 	size_t n = 0;
 
 	for (size_t i = 0; i < o->n_node_ports; i++) {
 		ret[n++] = o->node_ports[i];
 		has[o->node_ports[i].family] = true;
 	}
-	all_addresses(all);
 	for (int f = 0; f < KP_N_FAMILIES; f++) {
 		if (o->node_ports_primary && node && !kp_addr_is_zero(&node->ip[f]))
 			ret[n++] = (struct kp_prefix){.addr = node->ip[f],
 						      .family = f,
 						      .len = kp_family_addr_size(f) * 8};
 		else if (!has[f])
-			ret[n++] = all[f];
+			ret[n++] = (struct kp_prefix){.family = f};
 	}
 	return n;
 }
@@ -263,7 +255,7 @@ static int apply(struct kp_sync *sync, struct kp_apply_stats *stats, struct kp_e
 		return 0;
 	}
 	/* Twice refused: what is in the kernel is not what we believe, start from nothing. */
-	if (sync->full && sync->n_failures > 1)
+	if (sync->full && sync->n_refused > 1)
 		r = sync->ops->rebuild(sync->backend, &plan, stats, err);
 	else
 		r = sync->ops->apply(sync->backend, &plan, stats, err);
@@ -309,6 +301,9 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 	if (!sync->full)
 		ms = 0;
 	sync->n_failures++;
+	/* Others changed their rules while we read or wrote: says nothing about ours. */
+	if (err->code != -EINTR && err->code != -ERESTART)
+		sync->n_refused++;
 	sync->full = true;
 	schedule(sync, ms);
 	kp_log_error("sync", "sync failed, rules are as before", "error=%s retry_ms=%" PRIu64,
@@ -342,7 +337,7 @@ int kp_sync_now(struct kp_sync *sync)
 			    stats.n_ops);
 	sync->full = sync->repair = false;
 	sync->done = true;
-	sync->n_failures = 0;
+	sync->n_failures = sync->n_refused = 0;
 	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
 	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRIu64
 	       " kernel_us=%" PRId64,

@@ -58,7 +58,7 @@ static int decode_service_name(const struct kp_decoder *d, const struct kp_field
 
 	if (kp_field_string(label, ret, d->err) < 0)
 		return -EINVAL;
-	return **ret ? kp_field_check_name(label, *ret, d->err) : 0;
+	return **ret ? kp_field_check_name(label, *ret, KP_LABEL_MAX, d->err) : 0;
 }
 
 /* ES-2 */

@@ -215,6 +215,7 @@ void kp_state_clear(struct kp_state *state)
 	HASH_ITER (hh, state->entries, entry, tmp)
 		entry_remove(state, entry);
 	kp_facts_clear(&state->facts);
+	memset(state->last_affinity_id, 0, sizeof(state->last_affinity_id));
 }
 
 static struct kp_state_entry *entry_find(const struct kp_state *state, const char *owner)

@@ -24,6 +24,10 @@ def ruleset(node):
     "add rule ip kproxy dispatch drop",
     "add chain ip kproxy theirs",
     "add set ip kproxy theirs { type ipv4_addr; }",
+    "add table ip kproxy { flags dormant; }",
+    "add chain ip kproxy filter-input { policy drop; }",
+    "add chain ip kproxy " + 100 * "x",
+    "add element ip kproxy sticky-services { 192.0.2.9 . tcp . 9 : bfff:0 }",
 ])
 def test_foreign_change_is_repaired(node, command):
     node.pod(1, 8080)

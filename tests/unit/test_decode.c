@@ -201,7 +201,7 @@ static void test_decode_bad_names_are_refused(void **state)
 	assert_bad(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':7}}",
 		   "metadata.name: expected a string, got a number");
 	assert_bad(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':''}}",
-		   "metadata.name: 0 characters, not 1..253");
+		   "metadata.name: 0 characters, not 1..63");
 	assert_bad(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':'a b'}}",
 		   "metadata.name: 'a b' is not made of a-z 0-9 . -");
 	assert_bad(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':'a\\u0000b'}}",
@@ -214,18 +214,18 @@ static void test_decode_bad_names_are_refused(void **state)
 
 static void test_decode_long_names_are_refused(void **state)
 {
+	static const char service[] =
+		"{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'%s','name':'%s'}}";
 	struct fixture *f = *state;
-	char name[255];
+	char name[65];
 
-	memset(name, 'a', 254);
-	name[254] = 0;
-	assert_int_equal(decode(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':'%s'}}",
-				name),
-			 KP_DECODE_BAD);
-	assert_string_equal(f->err.text, "metadata.name: 254 characters, not 1..253");
-	assert_int_equal(decode(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':'%s'}}",
-				name + 1),
-			 KP_DECODE_SKIP);
+	memset(name, 'a', 64);
+	name[64] = 0;
+	assert_int_equal(decode(f, service, "shop", name), KP_DECODE_BAD);
+	assert_string_equal(f->err.text, "metadata.name: 64 characters, not 1..63");
+	assert_int_equal(decode(f, service, name, "web"), KP_DECODE_BAD);
+	assert_string_equal(f->err.text, "metadata.namespace: 64 characters, not 1..63");
+	assert_int_equal(decode(f, service, name + 1, name + 1), KP_DECODE_SKIP);
 }
 
 static void test_decode_bad_object_keeps_its_name(void **state)
