@@ -5,12 +5,11 @@
 #include <stdio.h>
 
 #include "cmd/dump.h"
-#include "http/health.h"
 #include "kproxy/log.h"
+#include "kproxy/version.h"
 #include "manifests/directory.h"
+#include "monitor.h"
 #include "sync.h"
-
-#define KPROXY_VERSION "0.1"
 
 /* Exit statuses, as the README tells them. */
 enum {
@@ -26,15 +25,10 @@ struct app {
 	struct kp_tracker *tracker;
 	struct kp_store *store;
 	struct kp_directory *directory;
-	struct kp_health *health;
+	struct kp_monitor *monitor;
 	uv_loop_t loop;
 	uv_signal_t sigterm, sigint;
 };
-
-static bool is_healthy(const void *arg)
-{
-	return kp_sync_is_done(arg);
-}
 
 static void on_signal(uv_signal_t *handle, int signum)
 {
@@ -44,8 +38,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 	kp_sync_stop(app->sync);
 	kp_directory_close(app->directory);
 	app->directory = NULL;
-	kp_health_close(app->health);
-	app->health = NULL;
+	kp_monitor_close(KP_TAKE(app->monitor));
 	uv_close((uv_handle_t *)&app->sigterm, NULL);
 	uv_close((uv_handle_t *)&app->sigint, NULL);
 }
@@ -61,12 +54,11 @@ static void watch_signals(struct app *app)
 
 static int run_daemon(struct app *app, struct kp_err *err)
 {
-	int r = 0;
+	int r;
 
 	uv_loop_init(&app->loop);
-	if (app->options.healthz)
-		r = kp_health_open(app->options.healthz, &app->loop, is_healthy, app->sync,
-				   &app->health, err);
+	r = kp_monitor_open(&app->options, kp_nft_backend.name, &app->loop, app->sync, app->store,
+			    app->tracker, &app->monitor, err);
 	if (r == 0)
 		r = kp_directory_open(app->options.manifests, app->options.node_name, app->store,
 				      &app->loop, &app->directory, err);
@@ -74,7 +66,7 @@ static int run_daemon(struct app *app, struct kp_err *err)
 		watch_signals(app);
 		kp_sync_start(app->sync, &app->loop);
 	} else {
-		kp_health_close(app->health);
+		kp_monitor_close(app->monitor);
 	}
 	uv_run(&app->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&app->loop);

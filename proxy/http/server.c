@@ -213,6 +213,20 @@ static void add_client(struct kp_http_listener *listener, int fd,
 		remove_client(http, client);
 }
 
+/* The client that could not be accepted stays in the queue, and would wake us without end. */
+static void make_descriptors(struct kp_http_listener *listener)
+{
+	struct kp_http *http = listener->http;
+
+	if (http->clients && !http->clients->evicted) {
+		evict(http, http->clients);
+		return;
+	}
+	uv_poll_stop(&listener->poll);
+	http->paused = true;
+	http->paused_ms = uv_now(listener->poll.loop);
+}
+
 /* One in each turn of the loop, so that a flood of clients leaves room for everything else. */
 static void on_accept(uv_poll_t *poll, int status, int events)
 {
@@ -223,14 +237,10 @@ static void on_accept(uv_poll_t *poll, int status, int events)
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)status, (void)events;
-	if (fd >= 0) {
+	if (fd >= 0)
 		add_client(listener, fd, &peer, peer_size);
-	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-		/* The client stays in the queue, and would wake us without end. */
-		uv_poll_stop(poll);
-		listener->http->paused = true;
-		listener->http->paused_ms = uv_now(poll->loop);
-	}
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+		make_descriptors(listener);
 	run(listener->http);
 }
 
