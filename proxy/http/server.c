@@ -13,7 +13,8 @@
 #include <utlist.h>
 
 enum {
-	BACKLOG = 128,
+	BACKLOG = 4096, /* a full queue drops clients, who try again a second or more later */
+	ACCEPT_MAX = 64,
 };
 
 struct client {
@@ -227,20 +228,29 @@ static void make_descriptors(struct kp_http_listener *listener)
 	http->paused_ms = uv_now(listener->poll.loop);
 }
 
-/* One in each turn of the loop, so that a flood of clients leaves room for everything else. */
-static void on_accept(uv_poll_t *poll, int status, int events)
+static bool accept_one(struct kp_http_listener *listener)
 {
-	struct kp_http_listener *listener = poll->data;
 	struct sockaddr_storage peer = {0};
 	socklen_t peer_size = sizeof(peer);
 	int fd = accept4(listener->fd, (struct sockaddr *)&peer, &peer_size,
 			 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	(void)status, (void)events;
 	if (fd >= 0)
 		add_client(listener, fd, &peer, peer_size);
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 		make_descriptors(listener);
+	return fd >= 0;
+}
+
+/* Not all in one turn of the loop, so that a flood of clients leaves room for everything else. */
+static void on_accept(uv_poll_t *poll, int status, int events)
+{
+	struct kp_http_listener *listener = poll->data;
+
+	(void)status, (void)events;
+	for (int i = 0; i < ACCEPT_MAX; i++)
+		if (!accept_one(listener))
+			break;
 	run(listener->http);
 }
 
