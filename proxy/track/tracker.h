@@ -35,8 +35,7 @@ size_t kp_tracker_n_pending(const struct kp_tracker *tracker, enum kp_change_of 
 uint64_t kp_tracker_n_changes(const struct kp_tracker *tracker, enum kp_change_of of);
 
 /* When it was that something happened to the endpoints of a marked Service (ES-11), in microseconds
- * of Unix time.  What was before 'kp_tracker_ignore_before' is not kept, nor is more than a sync
- * should ever have to wait for. */
+ * of Unix time.  What was before 'start_us' is not kept, nor are more than 64 for a Service. */
 void kp_tracker_ignore_before(struct kp_tracker *tracker, int64_t start_us);
 void kp_tracker_add_trigger(struct kp_tracker *tracker, const char *key, enum kp_family family,
 			    int64_t at_us);
