@@ -2,21 +2,23 @@
 #include "conntrack/cleaner.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "conntrack/table.h"
 #include "kproxy/log.h"
+#include "util/node_addrs.h"
 
 struct kp_cleaner {
 	struct kp_stale stale;
-	struct kp_table *table; /* NULL: not opened yet */
-	bool reading;		/* the table, for the flows that are selected */
-	int64_t start_us;	/* when that began */
-	size_t n_deleted;	/* entries, since then */
-	bool failing;		/* and said so */
+	struct kp_table *table;		 /* NULL: not opened yet */
+	bool reading;			 /* the table, for the flows that are selected */
+	int64_t start_us;		 /* when that began */
+	size_t n_deleted[KP_N_FAMILIES]; /* entries, since then */
+	bool failing;			 /* and said so */
+	kp_cleaner_report report;	 /* may be NULL */
+	void *report_arg;
 };
 
 struct kp_cleaner *kp_cleaner_new(void)
@@ -33,46 +35,21 @@ void kp_cleaner_free(struct kp_cleaner *cleaner)
 	free(cleaner);
 }
 
-static bool serves_node_ports(const struct kp_facts *facts, enum kp_family family,
-			      const struct kp_addr *addr)
+void kp_cleaner_observe(struct kp_cleaner *cleaner, kp_cleaner_report report, void *arg)
 {
-	if (kp_addr_is_loopback(family, addr))
-		return false;
-	for (size_t i = 0; i < facts->n_node_port_ranges; i++)
-		if (kp_prefix_contains(&facts->node_port_ranges[i], family, addr))
-			return true;
-	return false;
+	cleaner->report = report;
+	cleaner->report_arg = arg;
 }
 
-static bool read_sockaddr(const struct sockaddr *sa, struct kp_prefix *ret)
-{
-	if (!sa || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6))
-		return false;
-	memset(ret, 0, sizeof(*ret));
-	ret->family = sa->sa_family == AF_INET ? KP_IPV4 : KP_IPV6;
-	ret->len = 8 * kp_family_addr_size(ret->family);
-	memcpy(ret->addr.bytes,
-	       ret->family == KP_IPV4 ? (const void *)&((const struct sockaddr_in *)sa)->sin_addr
-				      : (const void *)&((const struct sockaddr_in6 *)sa)->sin6_addr,
-	       kp_family_addr_size(ret->family));
-	return true;
-}
-
-/* The node's own addresses that serve node ports; the caller frees the list. */
+/* Without them, flows to node ports stay until they time out. */
 static struct kp_prefix *node_addrs(const struct kp_facts *facts, size_t *ret_n)
 {
-	struct kp_prefix *items = NULL, addr;
-	struct ifaddrs *all = NULL;
+	struct kp_prefix *items = NULL;
+	int r = kp_node_addrs(facts, &items, ret_n);
 
-	*ret_n = 0;
-	if (getifaddrs(&all) < 0)
+	if (r < 0)
 		kp_log_warn("conntrack", "cannot read the node's addresses, stale flows may stay",
-			    "error=%s", kp_log_quote(strerror(errno)));
-	for (struct ifaddrs *a = all; a; a = a->ifa_next)
-		if (read_sockaddr(a->ifa_addr, &addr) &&
-		    serves_node_ports(facts, addr.family, &addr.addr))
-			kp_prefixes_add(&items, ret_n, &addr);
-	freeifaddrs(all);
+			    "error=%s", kp_log_quote(strerror(-r)));
 	return items;
 }
 
@@ -113,7 +90,7 @@ static void start_reading(struct kp_cleaner *cleaner)
 
 	kp_stale_select(&cleaner->stale, &filter);
 	cleaner->start_us = now_us();
-	cleaner->n_deleted = 0;
+	memset(cleaner->n_deleted, 0, sizeof(cleaner->n_deleted));
 	if (r == 0)
 		r = kp_table_read(cleaner->table, &filter);
 	if (r < 0)
@@ -124,15 +101,19 @@ static void start_reading(struct kp_cleaner *cleaner)
 
 static void finish_reading(struct kp_cleaner *cleaner)
 {
+	int64_t took_us = now_us() - cleaner->start_us;
+
 	kp_stale_remove_selected(&cleaner->stale);
 	cleaner->reading = cleaner->failing = false;
 	kp_log_debug("conntrack", "stale UDP flows deleted", "entries=%zu took_us=%" PRId64,
-		     cleaner->n_deleted, now_us() - cleaner->start_us);
+		     cleaner->n_deleted[KP_IPV4] + cleaner->n_deleted[KP_IPV6], took_us);
+	if (cleaner->report)
+		cleaner->report(cleaner->report_arg, cleaner->n_deleted, took_us);
 }
 
 static void go_on_reading(struct kp_cleaner *cleaner)
 {
-	int r = kp_table_delete_next(cleaner->table, &cleaner->stale, &cleaner->n_deleted);
+	int r = kp_table_delete_next(cleaner->table, &cleaner->stale, cleaner->n_deleted);
 
 	if (r < 0)
 		give_up(cleaner, r);

@@ -261,11 +261,12 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 		errno = -r;
 		return MNL_CB_ERROR;
 	}
-	(*reader->n_deleted)++;
+	reader->n_deleted[flow.family]++;
 	return MNL_CB_OK;
 }
 
-int kp_table_delete_next(struct kp_table *table, const struct kp_stale *stale, size_t *n_deleted)
+int kp_table_delete_next(struct kp_table *table, const struct kp_stale *stale,
+			 size_t n_deleted[KP_N_FAMILIES])
 {
 	struct reader reader = {.table = table, .stale = stale, .n_deleted = n_deleted};
 	char buf[DUMP_SIZE];

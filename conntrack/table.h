@@ -20,7 +20,9 @@ void kp_table_close(struct kp_table *table); /* accepts NULL */
 int kp_table_read(struct kp_table *table, const struct kp_flow_filter *filter);
 
 /* Reads the next entries, about a hundred, and deletes those that are in 'stale', exactly; adds
- * their number to '*n_deleted'.  Returns 1 when there are more, 0 at the end, -errno. */
-int kp_table_delete_next(struct kp_table *table, const struct kp_stale *stale, size_t *n_deleted);
+ * their number to 'n_deleted' of their family.  Returns 1 when there are more, 0 at the end,
+ * -errno. */
+int kp_table_delete_next(struct kp_table *table, const struct kp_stale *stale,
+			 size_t n_deleted[KP_N_FAMILIES]);
 
 #endif

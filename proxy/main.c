@@ -9,10 +9,10 @@
 #include "api/kubeconfig.h"
 #include "api/source.h"
 #include "cmd/dump.h"
-#include "http/health.h"
 #include "kproxy/log.h"
 #include "kproxy/version.h"
 #include "manifests/directory.h"
+#include "monitor.h"
 #include "sync.h"
 
 /* Exit statuses, as the README tells them. */
@@ -31,15 +31,10 @@ struct app {
 	struct kp_directory *directory; /* the one or the other */
 	struct kp_api *api;
 	struct kp_err api_err;
-	struct kp_health *health;
+	struct kp_monitor *monitor;
 	uv_loop_t loop;
 	uv_signal_t sigterm, sigint;
 };
-
-static bool is_healthy(const void *arg)
-{
-	return kp_sync_is_done(arg);
-}
 
 /* --- the source of objects --- */
 
@@ -97,7 +92,7 @@ static void stop(struct app *app)
 {
 	kp_sync_stop(app->sync);
 	close_source(app);
-	kp_health_close(KP_TAKE(app->health));
+	kp_monitor_close(KP_TAKE(app->monitor));
 	uv_close((uv_handle_t *)&app->sigterm, NULL);
 	uv_close((uv_handle_t *)&app->sigint, NULL);
 }
@@ -151,18 +146,17 @@ static int open_source(struct app *app, struct kp_err *err)
 
 static int run_daemon(struct app *app, struct kp_err *err)
 {
-	int r = 0;
+	int r;
 
 	uv_loop_init(&app->loop);
-	if (app->options.healthz)
-		r = kp_health_open(app->options.healthz, &app->loop, is_healthy, app->sync,
-				   &app->health, err);
+	r = kp_monitor_open(&app->options, kp_nft_backend.name, &app->loop, app->sync, app->store,
+			    app->tracker, &app->monitor, err);
 	if (r == 0)
 		r = open_source(app, err);
 	if (r == 0)
 		watch_signals(app);
 	else
-		kp_health_close(app->health);
+		kp_monitor_close(app->monitor);
 	uv_run(&app->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&app->loop);
 	if (app->api_err.code) {

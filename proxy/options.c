@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "kproxy/log.h"
+#include "util/time.h"
 
 static int set_mode(struct kp_options *o, const char *value)
 {
@@ -145,10 +146,28 @@ static int set_node_ports(struct kp_options *o, const char *value)
 	return each_part(o, value, add_node_ports);
 }
 
+/* "" turns a server off. */
+static int set_address(struct kp_addr_port *ret, const char *value, uint16_t default_port)
+{
+	memset(ret, 0, sizeof(*ret));
+	return *value ? kp_addr_port_parse(value, default_port, ret) : 0;
+}
+
 static int set_healthz(struct kp_options *o, const char *value)
 {
-	o->healthz = *value ? value : NULL;
-	return 0;
+	return set_address(&o->healthz, value, 10256);
+}
+
+static int set_metrics(struct kp_options *o, const char *value)
+{
+	return set_address(&o->metrics, value, 10249);
+}
+
+static int set_sync_period(struct kp_options *o, const char *value)
+{
+	return kp_duration_parse_ms(value, &o->sync_period_ms) < 0 || o->sync_period_ms == 0
+		       ? -EINVAL
+		       : 0;
 }
 
 static int set_log_level(struct kp_options *o, const char *value)
@@ -216,8 +235,12 @@ static const struct {
 	 "rewrite the source of all traffic to cluster IPs"},
 	{"masquerade-bit", "0..31", set_masquerade_bit,
 	 "the bit of the packet mark that is used (default 14)"},
-	{"healthz-bind-address", "ADDRESS:PORT", set_healthz,
-	 "answer /healthz: 200 when the kernel is in step, else 503 (default off)"},
+	{"healthz-bind-address", "ADDRESS[:PORT]", set_healthz,
+	 "answer /healthz, /livez and /readyz; port 10256 (default off)"},
+	{"metrics-bind-address", "ADDRESS[:PORT]", set_metrics,
+	 "answer /metrics, /proxyMode and /configz; port 10249 (default off)"},
+	{"iptables-sync-period", "DURATION", set_sync_period,
+	 "longest time between retries; unhealthy after twice that (default 30s)"},
 	{"check", NULL, set_check,
 	 "tell whether the API server lets us do our work, and what to do, and exit"},
 	{"once", NULL, set_once, "sync once and exit: 0 when all went well, 1 when not"},
@@ -254,6 +277,7 @@ static int set_defaults(struct kp_options *o, struct kp_err *err)
 	memset(o, 0, sizeof(*o));
 	o->settings.masquerade_mark = 1U << 14;
 	o->node_ports_primary = true;
+	o->sync_period_ms = 30000;
 	if (gethostname(name, sizeof(name)) < 0)
 		return kp_err_errno(err, errno, "gethostname");
 	name[sizeof(name) - 1] = 0;

@@ -12,7 +12,9 @@ struct kp_options {
 	struct kp_settings settings;
 	bool pods_by_node_cidr; /* settings.pod_range comes from the Node (ND-4) */
 	char pod_bridge[16], pod_interface_prefix[16];
-	const char *healthz;	 /* "ADDRESS:PORT", NULL = off */
+	struct kp_addr_port healthz, metrics; /* port 0 = off */
+	int64_t sync_period_ms;	 /* between retries at most; twice as long may a change wait (HZ-3)
+				  */
 	bool node_ports_primary; /* serve node ports on the Node's addresses (NP-4) */
 	size_t n_node_ports;	 /* else within these prefixes; none = everywhere */
 	struct kp_prefix node_ports[32];

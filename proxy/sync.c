@@ -4,12 +4,10 @@
 #include <inttypes.h>
 #include <malloc.h>
 
-#include "conntrack/cleaner.h"
 #include "kproxy/log.h"
 
 enum {
 	RETRY_FIRST_MS = 100,
-	RETRY_MAX_MS = 30000,
 	REPAIR_MS = 5, /* "flush ruleset" comes as many messages */
 };
 
@@ -21,8 +19,8 @@ struct kp_sync {
 	struct kp_settings settings;
 	struct kp_state installed;
 	struct kp_cleaner *cleaner;
+	struct kp_sync_observer observer;
 	bool full;		 /* the next sync compares everything with the kernel */
-	bool done;		 /* nothing is waiting */
 	unsigned int n_failures; /* in a row */
 	unsigned int n_refused;	 /* of these: the kernel did not take the transaction */
 	bool repair;		 /* the full sync is due because someone else changed the rules */
@@ -102,6 +100,33 @@ void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store, struct k
 	sync->planner.tracker = tracker;
 }
 
+void kp_sync_observe(struct kp_sync *sync, const struct kp_sync_observer *observer)
+{
+	sync->observer = *observer;
+	kp_cleaner_observe(sync->cleaner, observer->cleaned, observer->arg);
+}
+
+static void tell_queued(const struct kp_sync *sync)
+{
+	if (sync->observer.queued)
+		sync->observer.queued(sync->observer.arg);
+}
+
+static void tell_synced(const struct kp_sync *sync, bool ok, bool full, uint64_t start_ns,
+			const struct kp_apply_stats *stats)
+{
+	const struct kp_sync_result result = {
+		.ok = ok,
+		.full = full,
+		.repaired = ok && sync->repair && stats->n_ops > 0,
+		.took_us = (uv_hrtime() - start_ns) / 1000,
+		.stats = *stats,
+	};
+
+	if (sync->observer.synced)
+		sync->observer.synced(sync->observer.arg, &result);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	kp_sync_now(timer->data);
@@ -135,7 +160,7 @@ void kp_sync_wake(void *arg)
 {
 	struct kp_sync *sync = arg;
 
-	sync->done = false;
+	tell_queued(sync);
 	/* After a failure the retry is already due. */
 	if (sync->n_failures == 0)
 		schedule(sync, 0);
@@ -152,7 +177,7 @@ static void on_foreign_change(uv_poll_t *watch, int status, int events)
 	if (!sync->ops->was_changed(sync->backend) || sync->n_failures > 0)
 		return;
 	sync->full = sync->repair = true;
-	sync->done = false;
+	tell_queued(sync);
 	schedule(sync, REPAIR_MS);
 }
 
@@ -180,6 +205,7 @@ void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop)
 	sync->timer.data = sync->cleaning.data = sync;
 	sync->running = true;
 	watch_kernel(sync, loop);
+	tell_queued(sync);
 	schedule(sync, 0);
 }
 
@@ -196,9 +222,9 @@ void kp_sync_stop(struct kp_sync *sync)
 	clean(sync);
 }
 
-bool kp_sync_is_done(const struct kp_sync *sync)
+const struct kp_state *kp_sync_installed(const struct kp_sync *sync)
 {
-	return sync->done;
+	return &sync->installed;
 }
 
 /* The ranges in which the node's addresses serve node ports (NP-1, NP-4).  A family that is not
@@ -291,12 +317,12 @@ static void follow_node(struct kp_sync *sync)
 
 static void failed(struct kp_sync *sync, const struct kp_err *err)
 {
-	uint64_t ms = RETRY_FIRST_MS;
+	uint64_t ms = RETRY_FIRST_MS, max_ms = sync->options->sync_period_ms;
 
-	for (unsigned int i = 0; i < sync->n_failures && ms < RETRY_MAX_MS; i++)
+	for (unsigned int i = 0; i < sync->n_failures && ms < max_ms; i++)
 		ms *= 2;
-	if (ms > RETRY_MAX_MS)
-		ms = RETRY_MAX_MS;
+	if (ms > max_ms)
+		ms = max_ms;
 	/* What is in the kernel is not what we believe: look at once. */
 	if (!sync->full)
 		ms = 0;
@@ -325,9 +351,11 @@ int kp_sync_now(struct kp_sync *sync)
 	if (r == 0)
 		r = apply(sync, &stats, &err);
 	if (r < 0) {
+		tell_synced(sync, false, full, start_ns, &stats);
 		failed(sync, &err);
 		return r;
 	}
+	tell_synced(sync, true, full, start_ns, &stats);
 	kp_tracker_clear(sync->planner.tracker);
 	/* A full sync needs much more memory than what follows. */
 	if (sync->full)
@@ -336,7 +364,6 @@ int kp_sync_now(struct kp_sync *sync)
 		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
 			    stats.n_ops);
 	sync->full = sync->repair = false;
-	sync->done = true;
 	sync->n_failures = sync->n_refused = 0;
 	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
 	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRIu64

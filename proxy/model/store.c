@@ -296,7 +296,7 @@ static bool put_service(struct kp_store *store, struct kp_service *service)
 		store->n_services++;
 	kp_service_free(entry->service);
 	entry->service = service;
-	kp_tracker_mark_service(store->tracker, key);
+	kp_tracker_mark_changed(store->tracker, key, KP_CHANGE_OF_SERVICE);
 	return true;
 }
 
@@ -309,7 +309,7 @@ static bool remove_service(struct kp_store *store, const char *key)
 		return false;
 	kp_service_free(KP_TAKE(entry->service));
 	store->n_services--;
-	kp_tracker_mark_service(store->tracker, key);
+	kp_tracker_mark_changed(store->tracker, key, KP_CHANGE_OF_SERVICE);
 	drop_entry_if_empty(store, entry);
 	return true;
 }
@@ -341,9 +341,14 @@ static void entry_erase(struct entry *entry, const struct kp_endpointslice *slic
 static void detach_slice(struct kp_store *store, struct slice *known)
 {
 	entry_erase(known->entry, known->slice);
-	kp_tracker_mark_service(store->tracker, known->entry->key);
 	drop_entry_if_empty(store, KP_TAKE(known->entry));
 	kp_endpointslice_free(KP_TAKE(known->slice));
+}
+
+static void mark_slice_gone(struct kp_store *store, const struct slice *known)
+{
+	kp_tracker_mark_changed(store->tracker, known->entry->key, KP_CHANGE_OF_ENDPOINTS);
+	kp_tracker_drop_triggers(store->tracker, known->entry->key);
 }
 
 static struct slice *get_or_add_slice(struct kp_store *store, const char *key)
@@ -369,13 +374,17 @@ static bool put_slice(struct kp_store *store, struct kp_endpointslice *slice)
 	known->seen = store->list[KP_KIND_ENDPOINTSLICE];
 	if (is_known(KP_KIND_ENDPOINTSLICE, known->slice, slice))
 		return false;
-	/* The old Service may be another one: both are marked (ES-10). */
+	if (known->slice && strcmp(known->entry->key, service_key) != 0)
+		mark_slice_gone(store, known); /* from another Service (ES-10) */
 	if (known->slice)
 		detach_slice(store, known);
 	known->slice = slice;
 	known->entry = get_or_add_entry(store, service_key);
 	entry_insert(known->entry, slice);
-	kp_tracker_mark_service(store->tracker, service_key);
+	kp_tracker_mark_changed(store->tracker, service_key, KP_CHANGE_OF_ENDPOINTS);
+	if (slice->trigger_us)
+		kp_tracker_add_trigger(store->tracker, service_key, slice->family,
+				       slice->trigger_us);
 	return true;
 }
 
@@ -386,6 +395,7 @@ static bool remove_slice(struct kp_store *store, const char *key)
 	HASH_FIND_STR(store->slices, key, known);
 	if (!known)
 		return false;
+	mark_slice_gone(store, known);
 	detach_slice(store, known);
 	HASH_DEL(store->slices, known);
 	free(known);

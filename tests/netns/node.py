@@ -126,6 +126,18 @@ for _ in sys.stdin:
     print(json.dumps({ip: count(s) for ip, s in sockets.items()}), flush=True)
 """
 
+HTTP = r"""
+import json, sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=5)
+except urllib.error.HTTPError as e:
+    answer = e
+except OSError as e:
+    print(json.dumps([0, {}, str(e)]))
+    sys.exit()
+print(json.dumps([answer.status, dict(answer.headers), answer.read().decode()]))
+"""
+
 
 def run(*argv, check=True, **kwargs):
     return subprocess.run([str(a) for a in argv], check=check, text=True, capture_output=True,
@@ -209,6 +221,10 @@ class Host:
     def send_each(self, address, port, sources):
         """One datagram from each of the sources, (address, port)."""
         self.run(sys.executable, "-c", SENDER, address, port, input=json.dumps(sources))
+
+    def http(self, url):
+        """Status (0 when nobody answers), headers and body."""
+        return json.loads(self.run(sys.executable, "-c", HTTP, url).stdout)
 
     def load(self, address, port, proto="tcp", n_clients=8):
         """Clients that connect over and over until they are told to stop."""
@@ -332,7 +348,7 @@ class Node(Host):
 
     def is_ready(self):
         return self.run(sys.executable, "-c", "import urllib.request as u; "
-                        "u.urlopen('http://127.0.0.1:10256/healthz')", check=False).returncode == 0
+                        "u.urlopen('http://127.0.0.1:10256/readyz')", check=False).returncode == 0
 
     def stop(self, how=signal.SIGTERM):
         pid = self.daemon.pid

@@ -663,6 +663,29 @@ static void test_decode_address_types(void **state)
 	assert_bad(f, SLICE(",'addressType':'IP'"), "addressType: 'IP' is not IPv4, IPv6 or FQDN");
 }
 
+static int64_t decode_trigger(struct fixture *f, const char *time)
+{
+	assert_int_equal(
+		decode(f,
+		       "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
+		       "'metadata':{'name':'x','labels':{'kubernetes.io/service-name':'a'},"
+		       "'annotations':{'endpoints.kubernetes.io/last-change-trigger-time':"
+		       "'%s'}},'addressType':'IPv4'}",
+		       time),
+		KP_DECODED);
+	return f->object.slice->trigger_us;
+}
+
+static void test_decode_trigger_time(void **state) /* ES-11 */
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(decode_trigger(f, "1970-01-01T00:00:02Z"), 2000000);
+	assert_int_equal(decode_trigger(f, "1970-01-01T00:00:02.25Z"), 2250000);
+	assert_int_equal(decode_trigger(f, "yesterday"), 0);
+	assert_int_equal(decode_slice(f, SLICE4(""))->trigger_us, 0);
+}
+
 /* ES-3 */
 static void test_decode_slice_ports(void **state)
 {
@@ -904,6 +927,7 @@ int main(void)
 		TEST(test_decode_slice_without_service_is_skipped),
 		TEST(test_decode_service_label_is_checked),
 		TEST(test_decode_address_types),
+		TEST(test_decode_trigger_time),
 		TEST(test_decode_slice_ports),
 		TEST(test_decode_conditions_have_defaults),
 		TEST(test_decode_local_endpoints),
