@@ -5,7 +5,8 @@
 #   make check UPDATE=1                 rewrites the golden files, to be reviewed as a diff
 #   make SAN=address,undefined check    the same with sanitizers, in a build directory of its own
 #   make check-valgrind                 unit tests, random changes and the daemon under valgrind
-#   make fuzz FUZZ_SECONDS=60           feeds random bytes to what parses manifests (needs clang)
+#   make check-cluster KUBECONFIG=FILE  watches the API server of FILE from network namespaces, as root
+#   make fuzz FUZZ_SECONDS=60           feeds random bytes to all that parses (needs clang)
 #   make bench        measures, as root, and writes docs/performance.md; BENCH_ARGS=--help lists its flags
 #   make bench-iperf  measures the traffic of both modes, as root, and writes docs/performance-traffic.md
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
@@ -23,7 +24,7 @@ SAN ?=
 BUILD ?= build$(if $(SAN),/san)
 Q := $(if $(V),,@)
 
-LIBS := libmnl libnftnl libnftables libuv yaml-0.1 jansson libmicrohttpd libbpf
+LIBS := libmnl libnftnl libnftables libuv yaml-0.1 jansson libmicrohttpd libcurl libcrypto libbpf
 missing := $(strip $(foreach l,$(LIBS) cmocka,$(shell $(PKG_CONFIG) --exists $(l) || echo $(l))))
 ifneq ($(filter-out clean format help,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(missing),)
@@ -38,7 +39,7 @@ KP_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -Iproxy -I. -I$(BUILD)/bpf $(WARNI
 KP_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 KP_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBS))
 
-SOURCES := $(filter-out proxy/main.c %.bpf.c,$(wildcard proxy/*.c proxy/*/*.c nft/*.c bpf/*.c))
+SOURCES := $(filter-out proxy/main.c %.bpf.c,$(wildcard proxy/*.c proxy/*/*.c conntrack/*.c nft/*.c bpf/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -96,28 +97,32 @@ check: all unit-tests bench-programs
 check-valgrind: all unit-tests
 	$(Q)tests/valgrind $(BUILD)
 
-# Each target keeps what it has learned in its corpus directory.
+# Objects and fuzzers in a directory of their own: all is instrumented.  Each fuzzer keeps what it has
+# learned.
 FUZZ_SECONDS ?= 30
-FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_SOURCES := tests/fuzz/sink.c $(filter proxy/decode/% proxy/manifests/% proxy/model/% proxy/util/% \
-	proxy/track/%,$(SOURCES))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_SOURCES)
-	@mkdir -p $(@D)/corpus-$*
-	$(Q)clang -g -O1 $(KP_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover \
-		-o $@ $^ $(KP_LIBS)
+fuzz:
+	$(Q)$(MAKE) --no-print-directory CC=clang-14 SAN=fuzzer-no-link,address,undefined BUILD=build/fuzz \
+		$(FUZZERS:%=build/fuzz/fuzz_%)
+	$(Q)set -e; for f in $(FUZZERS); do echo "  FUZZ  $$f"; mkdir -p build/fuzz/corpus/$$f; \
+		build/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 -verbosity=0 \
+		-artifact_prefix=build/fuzz/$$f- build/fuzz/corpus/$$f $(wildcard tests/fuzz/corpus/*) \
+		tests/golden; done
 
-fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
-	$(Q)for t in $(FUZZ_TARGETS); do \
-		build/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 \
-			-print_final_stats=1 build/fuzz/corpus-$$t tests/golden || exit 1; \
-	done
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/sink.o $(OBJECTS)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(KP_LIBS)
 
 bench: all bench-programs
 	$(Q)$(PYTHON) bench/run.py --build $(BUILD) $(BENCH_ARGS)
 
 bench-iperf: all bench-programs
 	$(Q)$(PYTHON) bench/traffic.py --build $(BUILD) $(BENCH_ARGS)
+
+check-cluster: all
+	$(Q)KUBECONFIG="$(KUBECONFIG)" KPROXY="$(CURDIR)/$(BUILD)/kproxy" $(PYTHON) -m pytest -q --tb=short \
+		-p no:cacheprovider $(PYTEST_ARGS) tests/cluster
 
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
@@ -133,4 +138,4 @@ help:
 
 -include $(shell find $(BUILD)/obj $(BUILD)/bpf -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests bench-programs check check-valgrind fuzz bench bench-iperf format install clean help
+.PHONY: all unit-tests bench-programs check check-valgrind check-cluster fuzz bench bench-iperf format install clean help

@@ -3,7 +3,9 @@
 nftables mode makes (chain per Service and per endpoint, verdict maps from frontends to chains).
 
 Every Service has one TCP port, and every fifth also a node port.  All endpoints have addresses of
-their own."""
+their own.  With all features each Service has a node port, a load balancer IP and an external IP, source
+ranges and session affinity; two of its endpoints are on this node, and half of the Services have policy
+Local inside, half outside."""
 import hashlib
 import ipaddress
 import json
@@ -12,6 +14,9 @@ N_ENDPOINTS = 5
 PODS = "10.128.0.0/9"
 FIRST_POD = int(ipaddress.ip_address("10.180.0.1"))
 FIRST_CLUSTER_IP = int(ipaddress.ip_address("172.16.0.1"))
+FIRST_EXTERNAL_IP = int(ipaddress.ip_address("172.24.0.1"))
+FIRST_VIP = int(ipaddress.ip_address("172.28.0.1"))
+TIMEOUTS_S = [600, 3600, 10800]
 PORT, TARGET_PORT = 80, 8080
 
 
@@ -46,9 +51,42 @@ def service_objects(n):
                            for a in endpoints(n)]}]
 
 
-def write_manifests(path, n_services):
+def all_features(n):
+    """The same Service with everything that it can have."""
+    service, endpointslice = service_objects(n)
+    policies = ["Cluster", "Local"]
+    service["spec"].update({
+        "type": "LoadBalancer", "sessionAffinity": "ClientIP",
+        "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": TIMEOUTS_S[n % 3]}},
+        "internalTrafficPolicy": policies[n % 2], "externalTrafficPolicy": policies[n // 2 % 2],
+        "externalIPs": [str(ipaddress.ip_address(FIRST_EXTERNAL_IP + n))],
+        "healthCheckNodePort": 9999, "loadBalancerSourceRanges": ["10.0.0.0/8", "192.0.2.0/24"]})
+    service["spec"]["ports"][0]["nodePort"] = 10000 + n
+    service["status"] = {"loadBalancer": {
+        "ingress": [{"ip": str(ipaddress.ip_address(FIRST_VIP + n))}]}}
+    for endpoint in endpointslice["endpoints"][:2]:
+        endpoint["nodeName"] = "node1"
+    return [service, endpointslice]
+
+
+def one_service(name, ip, addresses, **spec):
+    """A Service apart from the numbered ones."""
+    service, endpointslice = service_objects(1)
+    service["metadata"]["name"] = name
+    service["spec"].update({"clusterIP": ip, "clusterIPs": [ip], **spec})
+    endpointslice["metadata"].update({"name": f"{name}-abcde",
+                                      "labels": {"kubernetes.io/service-name": name}})
+    endpointslice["endpoints"] = [{"addresses": [a], "conditions": {"ready": True}}
+                                  for a in addresses]
+    return [service, endpointslice]
+
+
+def write_manifests(path, n_services, objects=service_objects):
     """One file, as `kubectl get -o json` prints it."""
-    items = [o for n in range(n_services) for o in service_objects(n)]
+    write_objects(path, [o for n in range(n_services) for o in objects(n)])
+
+
+def write_objects(path, items):
     with open(path, "w", encoding="utf-8") as f:
         json.dump({"apiVersion": "v1", "kind": "List", "items": items}, f, indent=4)
 

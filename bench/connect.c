@@ -2,7 +2,9 @@
 /* How many connections a second?
  *
  *     connect serve PORT                         answers each connection with one byte
- *     connect dial ADDRESS PORT MS THREADS       connects, reads the byte, closes; again and again
+ *     connect dial ADDRESS PORT MS THREADS [SOURCE]
+ *                                                connects, reads the byte, closes; again and again;
+ *                                                each time from the next address after SOURCE
  *
  * The client closes with a reset, so that neither side keeps the port in TIME_WAIT.  Prints
  * connections per second; a connection that fails ends it with status 1. */
@@ -20,10 +22,12 @@
 
 #define MAX_THREADS 64
 #define TIMEOUT_S 2
+#define SOURCES_PER_THREAD 4096
 
 struct dialer {
 	pthread_t thread;
 	struct sockaddr_in to;
+	uint32_t source; /* host byte order, 0 = the kernel's choice */
 	int64_t end_us;
 	unsigned long n_connections;
 	bool failed;
@@ -60,7 +64,16 @@ static int serve(uint16_t port)
 	}
 }
 
-static bool dial_once(const struct sockaddr_in *to)
+static bool bind_source(int conn, uint32_t source)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(source)};
+	int one = 1;
+
+	setsockopt(conn, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	return bind(conn, (struct sockaddr *)&from, sizeof(from)) == 0;
+}
+
+static bool dial_once(const struct sockaddr_in *to, uint32_t source)
 {
 	static const struct linger reset = {.l_onoff = 1};
 	static const struct timeval timeout = {.tv_sec = TIMEOUT_S};
@@ -71,7 +84,8 @@ static bool dial_once(const struct sockaddr_in *to)
 	setsockopt(conn, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	ok = connect(conn, (const struct sockaddr *)to, sizeof(*to)) == 0 &&
+	ok = (!source || bind_source(conn, source)) &&
+	     connect(conn, (const struct sockaddr *)to, sizeof(*to)) == 0 &&
 	     recv(conn, &byte, 1, 0) == 1;
 	if (!ok)
 		perror("connect: dial");
@@ -84,7 +98,9 @@ static void *dial_until(void *arg)
 	struct dialer *d = arg;
 
 	while (!d->failed && now_us() < d->end_us) {
-		if (dial_once(&d->to))
+		uint32_t source = d->source ? d->source + d->n_connections % SOURCES_PER_THREAD : 0;
+
+		if (dial_once(&d->to, source))
 			d->n_connections++;
 		else
 			d->failed = true;
@@ -92,7 +108,8 @@ static void *dial_until(void *arg)
 	return NULL;
 }
 
-static int dial(const struct sockaddr_in *to, unsigned int ms, unsigned int n_threads)
+static int dial(const struct sockaddr_in *to, unsigned int ms, unsigned int n_threads,
+		uint32_t source)
 {
 	static struct dialer dialers[MAX_THREADS];
 	int64_t start_us = now_us();
@@ -101,6 +118,7 @@ static int dial(const struct sockaddr_in *to, unsigned int ms, unsigned int n_th
 
 	for (unsigned int i = 0; i < n_threads; i++) {
 		dialers[i].to = *to;
+		dialers[i].source = source ? source + i * SOURCES_PER_THREAD : 0;
 		dialers[i].end_us = start_us + (int64_t)ms * 1000;
 		if (pthread_create(&dialers[i].thread, NULL, dial_until, &dialers[i]) != 0)
 			abort();
@@ -121,12 +139,14 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		return serve(atoi(argv[2]));
-	if (argc == 6 && strcmp(argv[1], "dial") == 0 &&
+	if ((argc == 6 || argc == 7) && strcmp(argv[1], "dial") == 0 &&
 	    inet_pton(AF_INET, argv[2], &to.sin_addr) == 1) {
 		to.sin_port = htons(atoi(argv[3]));
 		n_threads = atoi(argv[5]);
-		return dial(&to, atoi(argv[4]), n_threads < MAX_THREADS ? n_threads : MAX_THREADS);
+		return dial(&to, atoi(argv[4]), n_threads < MAX_THREADS ? n_threads : MAX_THREADS,
+			    argc == 7 ? ntohl(inet_addr(argv[6])) : 0);
 	}
-	fprintf(stderr, "usage: connect serve PORT | connect dial ADDRESS PORT MS THREADS\n");
+	fprintf(stderr,
+		"usage: connect serve PORT | connect dial ADDRESS PORT MS THREADS [SOURCE]\n");
 	return 2;
 }

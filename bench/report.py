@@ -5,9 +5,6 @@ import os
 import statistics
 import sys
 
-BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
-
-
 def median(values):
     return statistics.median(values)
 
@@ -119,6 +116,38 @@ def text(syncs, connections):
         connection_table(connections)])
 
 
+def feature_table(results):
+    text = table("Services", "first sync, ms", "kernel", "operations", "netlink, kB", "chains", "rules",
+                 "one endpoint moved, µs", "99 %", "operations")
+    for n, runs in results.items():
+        cold_, changes = [r["cold"] for r in runs], [r["change"] for r in runs]
+        text += row(number(n), *(milliseconds(median([c[key] for c in cold_]))
+                                 for key in ("total_us", "kernel_us")),
+                    number(cold_[0]["ops"]), number(round(cold_[0]["bytes"] / 1000)),
+                    runs[0]["objects"]["chain"], runs[0]["objects"]["rule"],
+                    *(f"{median([c[key] for c in changes]):.0f}" for key in ("median_us", "p99_us")),
+                    changes[0]["ops"])
+    return text
+
+
+def affinity_table(rounds):
+    text = table("Clients", "without affinity, 1/s", "with affinity, 1/s", "with / without",
+                 "more for each, µs")
+    for clients, name in (("one", "one client"), ("new", "each connection a new client")):
+        without, with_ = ([r[affinity, clients] for r in rounds] for affinity in (False, True))
+        text += row(name, spread(without), spread(with_),
+                    spread([b / a for a, b in zip(without, with_)], "{:.3f}"),
+                    spread([1e6 / b - 1e6 / a for a, b in zip(without, with_)], "{:.1f}"))
+    return text
+
+
+def features_text(features, affinity):
+    return "\n".join([
+        "All features in each Service (medians):\n", feature_table(features),
+        "TCP connections of a pod to a ClusterIP with 500 endpoints (medians and quartiles of "
+        "interleaved rounds):\n", affinity_table(affinity)])
+
+
 def plot_syncs(path, syncs):
     import matplotlib
     matplotlib.use("Agg")
@@ -161,18 +190,24 @@ def plot_connections(path, rounds):
 
 
 def check():
-    """Ends the program when write() could not draw."""
+    """Ends the program when plot() could not draw."""
     if not importlib.util.find_spec("matplotlib"):
         sys.exit("no matplotlib for the plots: tools/install-deps bench installs it")
 
 
-def write(directory, syncs, connections):
-    """Replaces what stands between the markers of performance.md, and draws the plots."""
+def write(directory, sections):
+    """Replaces what stands between the markers of these sections of performance.md."""
     path = os.path.join(directory, "performance.md")
     with open(path, encoding="utf-8") as f:
-        before, rest = f.read().split(BEGIN)
-    after = rest.split(END)[1]
+        page = f.read()
+    for name, text_ in sections.items():
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+        before, rest = page.split(begin)
+        page = f"{before}{begin}{text_}{end}{rest.split(end)[1]}"
     with open(path, "w", encoding="utf-8") as f:
-        f.write(f"{before}{BEGIN}{text(syncs, connections)}{END}{after}")
+        f.write(page)
+
+
+def plot(directory, syncs, connections):
     plot_syncs(os.path.join(directory, "performance-sync.png"), syncs)
     plot_connections(os.path.join(directory, "performance-connections.png"), connections)

@@ -4,6 +4,7 @@
 Everything happens in network namespaces with random names, which go away at the end."""
 import argparse
 import contextlib
+import ipaddress
 import json
 import os
 import random
@@ -25,6 +26,8 @@ import report  # noqa: E402
 
 KUBE_PROXY_CHANGES = 5
 DIALERS = 4
+STICKY_ENDPOINTS = [str(a) for a in ipaddress.ip_network("10.180.2.0/23")][:500]
+CLIENTS = ipaddress.ip_network("10.180.128.0/17")
 # Client and servers share a processor: the rate tells what a connection costs, and does not depend
 # on where the scheduler puts them.
 PINNED = ["taskset", "-c", str(max(os.sched_getaffinity(0)))]
@@ -63,6 +66,15 @@ def namespace():
         settle()
 
 
+def dialed(host, *argv):
+    """Connections a second; measured again when a starved machine made none."""
+    for _ in range(5):
+        rate = float(run_in(host, *argv).stdout)
+        if rate:
+            return rate
+    raise RuntimeError(f"no connection: {argv}")
+
+
 def run_in(host, *argv):
     """As host.run(), without the file systems that `ip netns exec` mounts: that takes as long as
     what is measured here."""
@@ -80,11 +92,21 @@ class Sizes:
     def __init__(self, directory):
         self.directory = directory
 
-    def manifests(self, n):
-        path = os.path.join(self.directory, str(n))
+    def manifests(self, n, objects=cluster.service_objects):
+        path = os.path.join(self.directory, f"{objects.__name__}-{n}")
         if not os.path.isdir(path):
             os.mkdir(path)
-            cluster.write_manifests(os.path.join(path, "cluster.json"), n)
+            cluster.write_manifests(os.path.join(path, "cluster.json"), n, objects)
+        return path
+
+    def sticky(self):
+        """Two Services with the same endpoints, the second with affinity."""
+        path = os.path.join(self.directory, "sticky")
+        os.mkdir(path)
+        items = [o for name, ip, affinity in (("plain", cluster.cluster_ip(0), "None"),
+                                              ("sticky", cluster.cluster_ip(1), "ClientIP"))
+                 for o in cluster.one_service(name, ip, STICKY_ENDPOINTS, sessionAffinity=affinity)]
+        cluster.write_objects(os.path.join(path, "cluster.json"), items)
         return path
 
     def script(self, name, text):
@@ -94,10 +116,10 @@ class Sizes:
         return path
 
 
-def run_kproxy(args, sizes, n):
+def run_kproxy(args, manifests):
     with namespace() as host:
         program = os.path.join(args.build, "bench/sync")
-        result = json.loads(host.run(program, sizes.manifests(n), args.changes).stdout)
+        result = json.loads(host.run(program, manifests, args.changes).stdout)
         result["objects"] = count_objects(host)
     return result
 
@@ -141,7 +163,7 @@ def measure_syncs(args, sizes):
     for i in range(args.rounds):
         for n in args.services:
             log(f"round {i + 1} of {args.rounds}: {n} Services")
-            results[n]["kproxy"].append(run_kproxy(args, sizes, n))
+            results[n]["kproxy"].append(run_kproxy(args, sizes.manifests(n)))
             if n <= args.kube_proxy_max:
                 results[n]["kube_proxy"].append(run_kube_proxy_shape(sizes, n, i == 0))
     for n in args.services:
@@ -174,8 +196,8 @@ class ConnectionTest:
     def rate(self, target):
         address, port = {"direct": (cluster.endpoints(0)[0], cluster.TARGET_PORT),
                          "service": (cluster.cluster_ip(0), cluster.PORT)}[target]
-        return float(run_in(self.client, *self.program, "dial", address, port, self.milliseconds,
-                            DIALERS).stdout)
+        return dialed(self.client, *self.program, "dial", address, port, self.milliseconds,
+                      DIALERS)
 
     def close(self):
         self.node.run("nft", "flush", "ruleset")
@@ -201,6 +223,63 @@ def measure_connections(args, sizes):
     return results
 
 
+class AffinityTest:
+    """A node with two Services, without and with affinity, and a pod that has many addresses."""
+
+    def __init__(self, args, sizes):
+        self.program = [*PINNED, os.path.join(args.build, "bench/connect")]
+        self.milliseconds = args.dial_ms
+        self.node = node.Node(sizes.sticky())
+        try:
+            # Records of closed connections would otherwise pile up.
+            self.node.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_close=1")
+            self.client, servers = self.node.pod(250), self.node.pod(1)
+            self.client.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535")
+            self.node.give_networks(self.client, str(CLIENTS))
+            self.node.give_networks(servers, "10.180.2.0/23")
+            server = servers.popen(*self.program, "serve", cluster.TARGET_PORT,
+                                   stdout=subprocess.PIPE)
+            assert server.stdout.readline() == "ready\n"
+            self.node.once()
+        except BaseException:
+            self.node.close()
+            raise
+
+    def rate(self, affinity, clients):
+        source = [CLIENTS[0]] if clients == "new" else []
+        self.node.run("nft", "flush", "map", "ip", "kproxy", "affinity-clients")
+        return dialed(self.client, *self.program, "dial", cluster.cluster_ip(affinity),
+                      cluster.PORT, self.milliseconds, DIALERS, *source)
+
+    def close(self):
+        self.node.run("nft", "flush", "ruleset")
+        self.node.close()
+
+
+def measure_affinity(args, sizes):
+    log(f"affinity: {len(STICKY_ENDPOINTS)} endpoints")
+    test, results = AffinityTest(args, sizes), []
+    try:
+        cases = [(affinity, clients) for affinity in (False, True) for clients in ("one", "new")]
+        for i in range(args.connection_rounds + 1):
+            random.shuffle(cases)
+            result = {case: test.rate(*case) for case in cases}
+            if i > 0:  # the first one warms up
+                results.append(result)
+    finally:
+        test.close()
+    return results
+
+
+def measure_features(args, sizes):
+    results = {n: [] for n in args.feature_services}
+    for i in range(args.rounds):
+        for n in args.feature_services:
+            log(f"round {i + 1} of {args.rounds}: {n} Services with all features")
+            results[n].append(run_kproxy(args, sizes.manifests(n, cluster.all_features)))
+    return results
+
+
 def parse_args():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--build", default="build", help="build directory")
@@ -211,6 +290,10 @@ def parse_args():
                    help="load kube-proxy's shape for up to N Services; 30000 takes a quarter of an "
                    "hour each round")
     p.add_argument("--changes", type=int, default=2000)
+    p.add_argument("--feature-services", type=int, nargs="+", default=[100, 1000, 10000],
+                   help="numbers of Services with all features")
+    p.add_argument("--only-features", action="store_true",
+                   help="measure and write only what concerns affinity and all features")
     p.add_argument("--connection-services", type=int, nargs="+", default=[1, 1000, 30000])
     p.add_argument("--connection-rounds", type=int, default=100)
     p.add_argument("--dial-ms", type=int, default=100)
@@ -219,6 +302,7 @@ def parse_args():
     if args.quick:
         args.services, args.rounds, args.changes = [10, 100], 1, 100
         args.connection_services, args.connection_rounds = [1, 100], 2
+        args.feature_services = [10, 100]
     args.build = os.path.abspath(args.build)
     return args
 
@@ -227,20 +311,27 @@ def main():
     args = parse_args()
     if os.geteuid() != 0:
         sys.exit("the benchmark makes network namespaces: run it as root")
-    if not args.quick:
+    if not args.quick and not args.only_features:
         report.check()
     node.KPROXY = os.path.join(args.build, "kproxy")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     directory = tempfile.mkdtemp(prefix="kproxy-bench-")
     try:
         sizes = Sizes(directory)
-        syncs = measure_syncs(args, sizes)
-        connections = measure_connections(args, sizes)
+        sections = {}
+        if not args.only_features:
+            syncs = measure_syncs(args, sizes)
+            connections = measure_connections(args, sizes)
+            sections["measured"] = report.text(syncs, connections)
+        sections["features"] = report.features_text(measure_features(args, sizes),
+                                                    measure_affinity(args, sizes))
     finally:
         shutil.rmtree(directory)
-    print(report.text(syncs, connections))
+    print("\n".join(sections.values()))
     if not args.quick:
-        report.write(args.output, syncs, connections)
+        report.write(args.output, sections)
+        if not args.only_features:
+            report.plot(args.output, syncs, connections)
 
 
 main()

@@ -106,6 +106,17 @@ static int hybrid_rebuild(struct kp_backend *be, const struct kp_plan *plan,
 	return r < 0 ? r : apply_hooks(be, plan, err);
 }
 
+/* Changes of nft's side; pins and links are looked at in each sync. */
+static int hybrid_watch(struct kp_backend *be, int *ret_fd, struct kp_err *err)
+{
+	return kp_nft_backend.watch(be->nft, ret_fd, err);
+}
+
+static bool hybrid_was_changed(struct kp_backend *be)
+{
+	return kp_nft_backend.was_changed(be->nft);
+}
+
 /* Hooks first: without them nft serves everything, but without nft the hooks would not. */
 static int hybrid_cleanup(struct kp_backend *be, struct kp_err *err)
 {
@@ -122,6 +133,8 @@ const struct kp_backend_ops kp_hybrid_backend = {
 	.list = hybrid_list,
 	.apply = hybrid_apply,
 	.rebuild = hybrid_rebuild,
+	.watch = hybrid_watch,
+	.was_changed = hybrid_was_changed,
 	.cleanup = hybrid_cleanup,
 	.close = hybrid_close,
 };

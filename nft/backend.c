@@ -15,10 +15,16 @@
 #include "nft/read.h"
 #include "nft/shared.h"
 #include "nft/transaction.h"
+#include "nft/watch.h"
+
+/* How often something is read again that another one's commit made inconsistent. */
+enum {
+	MAX_TRIES = 8
+};
 
 struct kp_backend {
 	struct kp_settings settings;
-	struct mnl_socket *socket;
+	struct mnl_socket *socket, *watch;
 	/* How many virtual services an element of a shared set stands for. */
 	struct kp_nft_shared *shared;
 	struct kp_nft_features features; /* those whose chains are there */
@@ -30,6 +36,8 @@ static void backend_close(struct kp_backend *be)
 		return;
 	if (be->socket)
 		mnl_socket_close(be->socket);
+	if (be->watch)
+		mnl_socket_close(be->watch);
 	kp_nft_shared_free(be->shared);
 	kp_nft_features_clear(&be->features);
 	free(be);
@@ -90,17 +98,33 @@ static int backend_open(const struct kp_settings *settings, struct kp_backend **
 	return 0;
 }
 
-/* Reads the elements of all sets that we fill but one (KP_N_SETS: of all), and sorts them. */
-static int read_elements(struct kp_backend *be, int except, struct kp_nft_elements *ret,
-			 struct kp_err *err)
+static int read_sets(struct kp_backend *be, int except, struct kp_nft_elements *ret,
+		     struct kp_err *err)
 {
 	int r = 0;
 
-	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
-		for (int set = 0; set < KP_N_SETS && r == 0; set++) {
+	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++)
+		for (int set = 0; set < KP_N_SETS && r == 0; set++)
 			if (set != except && !kp_nft_sets[set].is_dynamic)
 				r = kp_nft_read_elements(be->socket, family, set, ret, err);
-		}
+	return r;
+}
+
+/* Reads the elements of all sets that we fill but one (KP_N_SETS: of all), and sorts them.  When
+ * someone commits meanwhile, they may not fit together, and are read again, a few times. */
+static int read_elements(struct kp_backend *be, int except, struct kp_nft_elements *ret,
+			 struct kp_err *err)
+{
+	uint32_t before = 0, after = 1;
+	int r = 0;
+
+	for (int i = 0; i < MAX_TRIES && r == 0 && before != after; i++) {
+		kp_nft_elements_clear(ret);
+		r = kp_nft_read_generation(be->socket, &before, err);
+		if (r == 0)
+			r = read_sets(be, except, ret, err);
+		if (r == 0)
+			r = kp_nft_read_generation(be->socket, &after, err);
 	}
 	kp_nft_elements_sort(ret);
 	return r;
@@ -281,7 +305,8 @@ static bool same_hook(const struct kp_nft_chain *a, const struct kp_nft_chain *b
 {
 	if (!a->type || !b->type)
 		return a->type == b->type;
-	return strcmp(a->type, b->type) == 0 && a->hook == b->hook && a->priority == b->priority;
+	return strcmp(a->type, b->type) == 0 && a->hook == b->hook && a->priority == b->priority &&
+	       a->policy == b->policy;
 }
 
 static const struct kp_nft_chain *find_chain(const struct kp_nft_chains *chains, const char *name)
@@ -314,7 +339,7 @@ static void create_table(struct kp_nft_transaction *t, enum kp_family family,
  * chains that are there. */
 static bool can_mend(const struct kp_nft_found *found, const struct kp_nft_chains *want)
 {
-	if (!found->sets_ok)
+	if (!found->sets_ok || found->table_flags)
 		return false;
 	for (size_t i = 0; i < want->n; i++) {
 		const struct kp_nft_chain *have = find_chain(&found->chains, want->items[i].name);
@@ -359,8 +384,10 @@ static int apply_structure(struct kp_backend *be, struct kp_nft_transaction *t,
 	struct kp_nft_found found = {0};
 	int r = kp_nft_read_structure(be->socket, family, &found, err);
 
-	if (r < 0)
+	if (r < 0) {
+		kp_nft_found_clear(&found);
 		return r;
+	}
 	kp_nft_chains_build(family, &be->settings, &be->features, &want);
 	*ret_fresh = rebuild || !found.table || !can_mend(&found, &want);
 	if (*ret_fresh) {
@@ -411,7 +438,7 @@ static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
 	return r;
 }
 
-/* Renders one set of one family out of the whole plan. */
+/* The elements of one set of one family, borrowed from the rendering of the whole plan. */
 static void select_set(const struct kp_nft_elements *all, enum kp_family family,
 		       enum kp_nft_set_id set, struct kp_nft_elements *ret)
 {
@@ -504,7 +531,7 @@ static int apply_full(struct kp_backend *be, const struct kp_plan *plan, bool re
 	kp_nft_features_clear(&be->features);
 	add_features(be, plan);
 	/* Someone else's transaction may come between reading and writing. */
-	for (int i = 0; i < 8 && r == -ERESTART; i++)
+	for (int i = 0; i < MAX_TRIES && r == -ERESTART; i++)
 		r = apply_full_once(be, plan, rebuild, &want, stats, err);
 	kp_nft_elements_clear(&want);
 	return r;
@@ -543,6 +570,20 @@ static int backend_cleanup(struct kp_backend *be, struct kp_err *err)
 	return r;
 }
 
+static int backend_watch(struct kp_backend *be, int *ret_fd, struct kp_err *err)
+{
+	int r = kp_nft_watch_open(mnl_socket_get_portid(be->socket), &be->watch, err);
+
+	if (r == 0)
+		*ret_fd = mnl_socket_get_fd(be->watch);
+	return r;
+}
+
+static bool backend_was_changed(struct kp_backend *be)
+{
+	return kp_nft_watch_read(be->watch);
+}
+
 static void backend_configure(struct kp_backend *be, const struct kp_settings *settings)
 {
 	be->settings = *settings;
@@ -556,6 +597,8 @@ const struct kp_backend_ops kp_nft_backend = {
 	.list = backend_list,
 	.apply = backend_apply,
 	.rebuild = backend_rebuild,
+	.watch = backend_watch,
+	.was_changed = backend_was_changed,
 	.cleanup = backend_cleanup,
 	.close = backend_close,
 };

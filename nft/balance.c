@@ -73,12 +73,21 @@ static void chain_affinity(struct kp_nft_builder *b, const char *prefix, bool lo
 	r = kp_nft_build_rule(b);
 	kp_expr_affinity_forget(&r);
 	kp_nft_build_verdict(b, NFT_JUMP, affinity.prefix, "slots");
+	/* meta priority & ENDPOINT == none return: there was nothing to draw */
+	r = kp_nft_build_rule(b);
+	kp_expr_priority_lacks(&r, KP_NFT_AFFINITY_ENDPOINT);
+	kp_expr_verdict(&r, NFT_RETURN, NULL);
 	/* update @affinity-clients { ip saddr . meta priority & SERVICE timeout T : meta priority }
 	 */
 	r = kp_nft_build_rule(b);
 	kp_expr_affinity_remember(&r, timeout_s);
 	add_priority_change(b, KP_NFT_AFFINITY_SERVICE | KP_NFT_AFFINITY_LOCAL, 0);
 	add_return_to_endpoint(b, endpoints, timeout_s);
+	/* There is no room for records. */
+	kp_nft_build_verdict(b, NFT_JUMP, affinity.prefix, "slots");
+	/* dnat ip to meta priority . meta l4proto map @ENDPOINTS */
+	r = kp_nft_build_rule(b);
+	kp_expr_dnat(&r, endpoints, 0);
 }
 
 /* chain affinity, affinity-local: which timeout has the service? */
@@ -101,7 +110,7 @@ static void chains_affinity(struct kp_nft_builder *b, const char *name, const ch
 }
 
 /* chain balance: a client with affinity first returns to its endpoint.  What comes back from there
- * met a commit, and is balanced as any other. */
+ * met a commit, and gets the endpoint in slot 0. */
 static void chain_balance(struct kp_nft_builder *b, const struct kp_nft_slot_table *table,
 			  enum kp_nft_set_id sticky, const char *affinity_chain)
 {

@@ -46,6 +46,7 @@ void kp_nft_build_base_chain(struct kp_nft_builder *b, const char *name, const c
 	chain->type = type;
 	chain->hook = hook;
 	chain->priority = priority;
+	chain->policy = NF_ACCEPT;
 }
 
 void kp_nft_build_verdict(struct kp_nft_builder *b, int verdict, const char *prefix,

@@ -289,6 +289,11 @@ void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit)
 	change_meta(r, NFT_META_MARK, ~bit, bit);
 }
 
+void kp_expr_mark_clear_bit(struct kp_nft_rule *r, uint32_t bit)
+{
+	change_meta(r, NFT_META_MARK, ~bit, 0);
+}
+
 void kp_expr_mark_flip_bit(struct kp_nft_rule *r, uint32_t bit)
 {
 	change_meta(r, NFT_META_MARK, UINT32_MAX, bit);
@@ -339,6 +344,15 @@ void kp_expr_priority_has(struct kp_nft_rule *r, uint32_t bits)
 	load_meta(r, NFT_META_PRIORITY, NFT_REG_1);
 	mask(r, &bits, &zero, sizeof(bits));
 	compare(r, NFT_CMP_EQ, &bits, sizeof(bits));
+}
+
+void kp_expr_priority_lacks(struct kp_nft_rule *r, uint32_t bits)
+{
+	const uint32_t zero = 0;
+
+	load_meta(r, NFT_META_PRIORITY, NFT_REG_1);
+	mask(r, &bits, &zero, sizeof(bits));
+	compare(r, NFT_CMP_EQ, &zero, sizeof(zero));
 }
 
 void kp_expr_priority_reset(struct kp_nft_rule *r)

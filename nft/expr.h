@@ -29,7 +29,8 @@ void kp_expr_mark_is_clear(struct kp_nft_rule *r, uint32_t bit); /* meta mark & 
 
 /* Statements. */
 void kp_expr_verdict(struct kp_nft_rule *r, int verdict, const char *chain);
-void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit);	 /* meta mark set meta mark | BIT */
+void kp_expr_mark_set_bit(struct kp_nft_rule *r, uint32_t bit); /* meta mark set meta mark | BIT */
+void kp_expr_mark_clear_bit(struct kp_nft_rule *r, uint32_t bit);
 void kp_expr_mark_flip_bit(struct kp_nft_rule *r, uint32_t bit); /* meta mark set meta mark ^ BIT */
 void kp_expr_masquerade(struct kp_nft_rule *r);			 /* masquerade fully-random */
 void kp_expr_reject(struct kp_nft_rule *r, int type, uint8_t code);
@@ -39,8 +40,9 @@ void kp_expr_dnat(struct kp_nft_rule *r, enum kp_nft_set_id map, uint32_t n_slot
 
 /* Session affinity; the packet's priority holds ids (layout.h). */
 void kp_expr_affinity_timeout(struct kp_nft_rule *r, uint32_t seconds); /* the service has it */
-void kp_expr_priority_has(struct kp_nft_rule *r, uint32_t bits);
-void kp_expr_priority_reset(struct kp_nft_rule *r); /* meta priority set none */
+void kp_expr_priority_has(struct kp_nft_rule *r, uint32_t bits);	/* all of these */
+void kp_expr_priority_lacks(struct kp_nft_rule *r, uint32_t bits);	/* all of these */
+void kp_expr_priority_reset(struct kp_nft_rule *r);			/* meta priority set none */
 void kp_expr_priority_change(struct kp_nft_rule *r, uint32_t and, uint32_t xor);
 /* meta priority set KEY map @SET */
 void kp_expr_priority_from(struct kp_nft_rule *r, enum kp_nft_set_id map, uint32_t n_slots);

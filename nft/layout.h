@@ -35,7 +35,7 @@ enum kp_nft_field {
 enum kp_nft_set_id {
 	/* Frontends with an address of their own: cluster IPs, external IPs, load balancer IPs. */
 	KP_SET_SERVICES,  /* frontend : endpoint in slot 0; each with a comment for people */
-	KP_SET_ENDPOINTS, /* frontend . slot : endpoint, where there are two or more */
+	KP_SET_ENDPOINTS, /* frontend . slot : endpoint, for two or more without affinity */
 	KP_SET_SLOTS_2,	  /* four sets tell how many slots a frontend has, as told by */
 	KP_SET_SLOTS_4,	  /* kp_nft_slots_code() */
 	KP_SET_SLOTS_8,
@@ -46,8 +46,8 @@ enum kp_nft_set_id {
 	KP_SET_LOCAL_SLOTS_4,
 	KP_SET_LOCAL_SLOTS_8,
 	KP_SET_LOCAL_SLOTS_16,
-	KP_SET_EXTERNAL,	   /* frontends whose clients are all masqueraded */
-	KP_SET_EXTERNAL_LOCAL,	   /* frontends with policy KP_POLICY_EXTERNAL_LOCAL */
+	KP_SET_EXTERNAL,	   /* frontends that are not cluster IPs */
+	KP_SET_EXTERNAL_LOCAL,	   /* those with policy KP_POLICY_EXTERNAL_LOCAL */
 	KP_SET_NO_ENDPOINTS,	   /* frontends that reject */
 	KP_SET_NO_LOCAL_ENDPOINTS, /* frontends that drop what was not translated */
 	KP_SET_STICKY,		   /* frontend : affinity id of its virtual service */

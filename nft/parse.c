@@ -106,20 +106,6 @@ static void parse_slots(const struct kp_nft_elements *elements, const struct kp_
 		get_target(first, ret);
 }
 
-/* All frontends of a virtual service have the same sets; the first that has one tells it. */
-static void parse_sets(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
-		       struct kp_vservice *v)
-{
-	const struct kp_nft_element *cluster = twin(elements, e, KP_SET_SERVICES);
-	const struct kp_nft_element *local = twin(elements, e, KP_SET_LOCAL_SERVICES);
-	int group = is_node_port(e) ? KP_NFT_NODEPORT_SETS : 0;
-
-	if (cluster && v->cluster.n == 0)
-		parse_slots(elements, cluster, KP_SET_ENDPOINTS + group, &v->cluster);
-	if (local && v->local.n == 0)
-		parse_slots(elements, local, KP_SET_LOCAL_ENDPOINTS + group, &v->local);
-}
-
 static uint32_t get_u32(const uint8_t *at)
 {
 	uint32_t value;
@@ -128,21 +114,58 @@ static uint32_t get_u32(const uint8_t *at)
 	return value;
 }
 
-/* Puts the ids that stand in the affinity slots to the endpoints in the same slots. */
-static void parse_ids(const struct kp_nft_elements *elements, struct kp_vservice *v,
-		      struct kp_endpoint_set *set, uint32_t service)
+/* The same with affinity: 'service' has slots of endpoint ids, and 'map' their endpoints. */
+static void parse_sticky_slots(const struct kp_nft_elements *elements, struct kp_vservice *v,
+			       uint32_t service, enum kp_nft_set_id map,
+			       struct kp_endpoint_set *ret)
 {
-	struct kp_nft_element key = {.family = v->family, .set = KP_SET_AFFINITY_SLOTS};
+	struct kp_nft_element key = {.family = v->family};
+	const struct kp_nft_element *found;
 
-	memcpy(key.key, &service, sizeof(service));
-	for (uint32_t slot = 0; slot < set->n; slot++) {
-		const struct kp_nft_element *e;
-
+	for (uint32_t slot = 0; slot < KP_MAX_SLOTS; slot++) {
+		key.set = KP_SET_AFFINITY_SLOTS;
+		memcpy(key.key, &service, sizeof(service));
 		memcpy(key.key + sizeof(service), &slot, sizeof(slot));
-		e = kp_nft_elements_find(elements, &key);
-		set->slots[slot].id = e ? get_u32(e->data) & KP_NFT_AFFINITY_ENDPOINT : 0;
-		if (set->slots[slot].id > v->affinity.last_endpoint_id)
-			v->affinity.last_endpoint_id = set->slots[slot].id;
+		found = kp_nft_elements_find(elements, &key);
+		if (!found)
+			return;
+		key.set = map;
+		memcpy(key.key, found->data, sizeof(uint32_t));
+		memset(key.key + sizeof(uint32_t), 0, sizeof(uint32_t));
+		key.key[sizeof(uint32_t)] = v->proto;
+		found = kp_nft_elements_find(elements, &key);
+		if (!found)
+			return;
+		get_target(found, ret);
+		ret->slots[slot].id = get_u32(found->key) & KP_NFT_AFFINITY_ENDPOINT;
+		if (ret->slots[slot].id > v->affinity.last_endpoint_id)
+			v->affinity.last_endpoint_id = ret->slots[slot].id;
+	}
+}
+
+/* All frontends of a virtual service have the same sets; the first that has one tells it. */
+static void parse_sets(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
+		       struct kp_vservice *v)
+{
+	const struct kp_nft_element *cluster = twin(elements, e, KP_SET_SERVICES);
+	const struct kp_nft_element *local = twin(elements, e, KP_SET_LOCAL_SERVICES);
+	const struct kp_nft_element *sticky = twin(elements, e, KP_SET_STICKY);
+	int group = is_node_port(e) ? KP_NFT_NODEPORT_SETS : 0;
+
+	if (cluster && v->cluster.n == 0) {
+		if (sticky)
+			parse_sticky_slots(elements, v, get_u32(sticky->data),
+					   KP_SET_AFFINITY_ENDPOINTS, &v->cluster);
+		else
+			parse_slots(elements, cluster, KP_SET_ENDPOINTS + group, &v->cluster);
+	}
+	if (local && v->local.n == 0) {
+		if (sticky)
+			parse_sticky_slots(elements, v,
+					   get_u32(sticky->data) | KP_NFT_AFFINITY_LOCAL,
+					   KP_SET_AFFINITY_LOCAL_ENDPOINTS, &v->local);
+		else
+			parse_slots(elements, local, KP_SET_LOCAL_ENDPOINTS + group, &v->local);
 	}
 }
 
@@ -187,10 +210,10 @@ static void parse_affinity(const struct kp_nft_elements *elements, const struct 
 	if (!sticky)
 		return;
 	service = get_u32(sticky->data) & KP_NFT_AFFINITY_SERVICE;
+	if ((service & ~KP_NFT_AFFINITY_MARK) >> 16 > KP_MAX_AFFINITY_ID)
+		return;
 	v->affinity.id = (service & ~KP_NFT_AFFINITY_MARK) >> 16;
 	v->affinity.timeout_s = find_timeout(elements, e->family, service);
-	parse_ids(elements, v, &v->cluster, service);
-	parse_ids(elements, v, &v->local, service | KP_NFT_AFFINITY_LOCAL);
 }
 
 static void parse_guard(const struct kp_nft_elements *elements, const struct kp_nft_element *e,
@@ -308,7 +331,8 @@ static void parse_facts(const struct kp_nft_elements *elements, struct kp_facts 
 	for (size_t i = 0; i < elements->n; i++) {
 		const struct kp_nft_element *e = &elements->items[i], *end = NULL;
 
-		if (!kp_nft_sets[e->set].is_interval || e->interval_end)
+		if ((e->set != KP_SET_NODEPORT_IPS && e->set != KP_SET_SERVICE_CIDRS) ||
+		    e->interval_end)
 			continue;
 		if (i + 1 < elements->n && e[1].set == e->set && e[1].family == e->family &&
 		    e[1].interval_end)
@@ -350,6 +374,7 @@ void kp_nft_clients_note(void *arg, const struct kp_nft_element *e)
 
 	if (!e)
 		return;
+	free(e->comment);
 	service = (get_u32(e->data) & ~KP_NFT_AFFINITY_MARK) >> 16;
 	endpoint = get_u32(e->data) & KP_NFT_AFFINITY_ENDPOINT;
 	if (service > KP_MAX_AFFINITY_ID)

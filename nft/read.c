@@ -21,10 +21,39 @@ enum {
 	ELEMENT_COMMENT_REST = 0x7f
 };
 
+struct exchange {
+	uint32_t seq;
+	bool interrupted; /* the ruleset has changed in the middle of the dump */
+	mnl_cb_t each;
+	void *arg;
+};
+
+/* Handles the answers in a buffer: 1 when more are to come, 0 at the end, -errno. */
+static int take_answers(struct exchange *x, const void *buf, int len)
+{
+	const struct nlmsghdr *nlh = buf;
+
+	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
+		/* Of a question that was given up. */
+		if (nlh->nlmsg_seq != x->seq)
+			continue;
+		x->interrupted |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+		if (nlh->nlmsg_type == NLMSG_ERROR)
+			return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
+		if (nlh->nlmsg_type == NLMSG_DONE)
+			return 0;
+		if (!x->interrupted && x->each(nlh, x->arg) == MNL_CB_STOP)
+			return 0;
+	}
+	return 1;
+}
+
+/* Asks, and reads the answer to its end even when it is of no use any more: the kernel takes no
+ * other question before.  -EINTR when the ruleset has changed meanwhile. */
 static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t each, void *arg)
 {
 	static char buf[64 * 1024];
-	unsigned int port = mnl_socket_get_portid(socket);
+	struct exchange x = {.seq = request->nlmsg_seq, .each = each, .arg = arg};
 	ssize_t n;
 	int r;
 
@@ -32,11 +61,11 @@ static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t eac
 		return -errno;
 	do {
 		n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
-		if (n < 0)
+		if (n < 0 && errno != EINTR)
 			return -errno;
-		r = mnl_cb_run(buf, n, request->nlmsg_seq, port, each, arg);
-	} while (r > MNL_CB_STOP);
-	return r < 0 ? -errno : 0;
+		r = n < 0 ? 1 : take_answers(&x, buf, n);
+	} while (r > 0);
+	return r == 0 && x.interrupted ? -EINTR : r;
 }
 
 static struct nlmsghdr *request(char *buf, uint16_t type, uint32_t family, uint16_t flags)
@@ -120,6 +149,7 @@ static int on_chain(const struct nlmsghdr *nlh, void *arg)
 					      : "filter";
 			chain->hook = nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM);
 			chain->priority = nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO);
+			chain->policy = nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY);
 		}
 	}
 	nftnl_chain_free(c);
@@ -151,10 +181,20 @@ static int on_rule(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
+struct found_table {
+	bool exists;
+	uint32_t flags;
+};
+
 static int on_table(const struct nlmsghdr *nlh, void *arg)
 {
-	(void)nlh;
-	*(bool *)arg = true;
+	struct found_table *found = arg;
+	const struct nlattr *attr;
+
+	found->exists = true;
+	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attr) == NFTA_TABLE_FLAGS)
+			found->flags = ntohl(mnl_attr_get_u32(attr));
 	return MNL_CB_OK;
 }
 
@@ -172,17 +212,19 @@ static int dump(struct mnl_socket *socket, uint16_t type, uint16_t table_attr, u
 	return r == -ENOENT ? 0 : r;
 }
 
-static int read_table(struct mnl_socket *socket, enum kp_family family, bool *ret)
+static int read_table(struct mnl_socket *socket, enum kp_family family, struct found_table *ret)
 {
-	*ret = false;
+	memset(ret, 0, sizeof(*ret));
 	return dump(socket, NFT_MSG_GETTABLE, NFTA_TABLE_NAME, NLM_F_ACK, family, on_table, ret);
 }
 
 int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, bool *ret,
 		      struct kp_err *err)
 {
-	int r = read_table(socket, family, ret);
+	struct found_table found;
+	int r = read_table(socket, family, &found);
 
+	*ret = found.exists;
 	return r < 0 ? kp_err_errno(err, -r, "look for table " KP_NFT_TABLE) : 0;
 }
 
@@ -190,8 +232,11 @@ static int read_structure_once(struct mnl_socket *socket, enum kp_family family,
 			       struct kp_nft_found *ret)
 {
 	struct set_check check = {.family = family};
-	int r = read_table(socket, family, &ret->table);
+	struct found_table table;
+	int r = read_table(socket, family, &table);
 
+	ret->table = table.exists;
+	ret->table_flags = table.flags;
 	if (r == 0 && ret->table)
 		r = dump(socket, NFT_MSG_GETSET, NFTA_SET_TABLE, NLM_F_DUMP, family, on_set,
 			 &check);

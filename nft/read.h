@@ -18,7 +18,8 @@ int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, bool *re
 /* What there is of a family's table. */
 struct kp_nft_found {
 	bool table;
-	bool sets_ok; /* all our sets are there, with the right types, and no others */
+	uint32_t table_flags; /* such as dormant; ours has none */
+	bool sets_ok;	      /* all our sets are there, with the right types, and no others */
 	struct kp_nft_chains chains; /* with their rules */
 };
 

@@ -81,7 +81,8 @@ static void render_slots(const struct renderer *r, const struct kp_frontend *f,
 	e = add_frontend(r, KP_SET_SERVICES + local, f, NULL);
 	put_target(e, &set->slots[0]);
 	e->comment = comment(r, f);
-	if (set->n == 1)
+	/* With affinity the rest is in the affinity slots, once for all frontends. */
+	if (set->n == 1 || r->v->affinity.timeout_s)
 		return;
 	for (uint32_t slot = 0; slot < set->n; slot++) {
 		e = add_frontend(r, KP_SET_ENDPOINTS + local, f, &end);
@@ -133,7 +134,7 @@ static void render_frontend(const struct renderer *r, const struct kp_frontend *
 		render_cluster_ip(r, f);
 	if (f->guarded)
 		render_guard(r, f);
-	if (v->cluster.n == 0 && v->local.n == 0 && !v->has_any) {
+	if (!v->has_any) {
 		render_empty(r, f, KP_SET_NO_ENDPOINTS);
 		return;
 	}
@@ -141,7 +142,7 @@ static void render_frontend(const struct renderer *r, const struct kp_frontend *
 		add_frontend(r, KP_SET_INTERNAL_LOCAL, f, NULL);
 	else
 		render_slots(r, f, &v->cluster, 0);
-	if (f->policy == KP_POLICY_EXTERNAL)
+	if (f->policy == KP_POLICY_EXTERNAL || f->policy == KP_POLICY_EXTERNAL_LOCAL)
 		add_frontend(r, KP_SET_EXTERNAL, f, NULL);
 	if (f->policy == KP_POLICY_EXTERNAL_LOCAL)
 		add_frontend(r, KP_SET_EXTERNAL_LOCAL, f, NULL);
@@ -177,8 +178,7 @@ static void render_affinity_endpoint(const struct renderer *r, enum kp_nft_set_i
 	put_target(e, target);
 }
 
-/* The slot table of endpoint ids; 'local' is KP_NFT_AFFINITY_LOCAL or 0.  An endpoint without an id
- * leaves its slot empty, and is never drawn. */
+/* The slot table of endpoint ids; 'local' is KP_NFT_AFFINITY_LOCAL or 0. */
 static void render_affinity_slots(const struct renderer *r, const struct kp_endpoint_set *set,
 				  uint32_t local)
 {
@@ -190,11 +190,8 @@ static void render_affinity_slots(const struct renderer *r, const struct kp_endp
 		return;
 	code = kp_nft_slots_code(kp_nft_size_of(set->n));
 	for (uint32_t slot = 0; slot < set->n; slot++) {
-		struct kp_nft_element *e;
+		struct kp_nft_element *e = add_affinity(r, KP_SET_AFFINITY_SLOTS, service, &end);
 
-		if (!set->slots[slot].id)
-			continue;
-		e = add_affinity(r, KP_SET_AFFINITY_SLOTS, service, &end);
 		put_u32(end, slot);
 		put_u32(e->data, service | set->slots[slot].id);
 	}
@@ -213,8 +210,6 @@ static void render_affinity_endpoints(const struct renderer *r, const struct kp_
 	for (uint32_t i = 0; i < set->n; i++) {
 		const struct kp_target *target = &set->slots[i];
 
-		if (!target->id)
-			continue;
 		render_affinity_endpoint(r, map, service | target->id, target);
 		if (both)
 			render_affinity_endpoint(

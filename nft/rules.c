@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Each rule stands under the nft line that it is; CAPITALS are explained in docs/ruleset.md. */
+/* What is not plain from the builder's name stands above a rule as nft writes it; CAPITALS are
+ * explained in docs/ruleset.md. */
 #include "nft/rules.h"
 
 #include <linux/netfilter.h>
@@ -41,18 +42,31 @@ static void match_pod(const struct kp_nft_builder *b, struct kp_nft_rule *r, boo
 				negate);
 }
 
-/* chain external: everyone is masqueraded (DP-5). */
-static void chain_external(struct kp_nft_builder *b, const char *prefix)
+/* What is left when no policy Local holds. */
+static void add_masqueraded_balance(struct kp_nft_builder *b, const char *prefix)
 {
-	kp_nft_build_chain(b, prefix, "external");
 	kp_nft_build_verdict(b, NFT_JUMP, "", "mark-for-masquerade");
 	kp_nft_build_verdict(b, NFT_GOTO, prefix, "balance");
+}
+
+/* chain external: with policy Cluster everyone is masqueraded (DP-5). */
+static void chain_external(struct kp_nft_builder *b, const char *prefix, enum kp_nft_set_id local)
+{
+	char chain[64];
+
+	kp_nft_build_chain(b, prefix, "external");
+	if (b->features->local) {
+		/* FRONTEND @external-local-services goto external-local */
+		snprintf(chain, sizeof(chain), "%sexternal-local", prefix);
+		kp_nft_build_key_verdict(b, local, NFT_GOTO, chain);
+	}
+	add_masqueraded_balance(b, prefix);
 }
 
 /* chain external-local: pods and the node itself reach all endpoints, others the local ones (DP-6,
  * DP-7, DP-10). */
 static void chain_external_local(struct kp_nft_builder *b, const char *prefix,
-				 const char *local_prefix)
+				 const char *local_prefix, enum kp_nft_set_id set)
 {
 	char balance[64];
 	struct kp_nft_rule r;
@@ -73,7 +87,20 @@ static void chain_external_local(struct kp_nft_builder *b, const char *prefix,
 	r = kp_nft_build_rule(b);
 	kp_expr_saddr_is_local(&r);
 	kp_expr_verdict(&r, NFT_GOTO, balance);
-	kp_nft_build_verdict(b, NFT_GOTO, local_prefix, "balance");
+	kp_nft_build_verdict(b, NFT_JUMP, local_prefix, "balance");
+	/* FRONTEND @external-local-services accept: no endpoints, to be dropped.  Otherwise the
+	 * policy has changed since it was looked up. */
+	kp_nft_build_key_verdict(b, set, NF_ACCEPT, NULL);
+	add_masqueraded_balance(b, prefix);
+}
+
+/* chain cluster-local: the same for policy KP_POLICY_INTERNAL_LOCAL (DP-2, DP-3). */
+static void chain_cluster_local(struct kp_nft_builder *b)
+{
+	kp_nft_build_chain(b, "", "cluster-local");
+	kp_nft_build_verdict(b, NFT_JUMP, "local-", "balance");
+	kp_nft_build_key_verdict(b, KP_SET_INTERNAL_LOCAL, NF_ACCEPT, NULL);
+	kp_nft_build_verdict(b, NFT_GOTO, "", "balance");
 }
 
 /* chain cluster: clients of a cluster IP are masqueraded unless they are pods (DP-1, DP-2). */
@@ -90,13 +117,15 @@ static void chain_cluster(struct kp_nft_builder *b)
 		match_pod(b, &r, true);
 		kp_expr_verdict(&r, NFT_JUMP, "mark-for-masquerade");
 	}
-	if (b->features->local) {
-		/* FRONTEND @internal-local-services goto local-balance */
-		r = kp_nft_build_rule(b);
-		kp_expr_key_in_set(&r, KP_SET_INTERNAL_LOCAL);
-		kp_expr_verdict(&r, NFT_GOTO, "local-balance");
+	if (!b->features->local) {
+		kp_nft_build_verdict(b, NFT_GOTO, "", "balance");
+		return;
 	}
-	kp_nft_build_verdict(b, NFT_GOTO, "", "balance");
+	/* FRONTEND @internal-local-services goto cluster-local */
+	kp_nft_build_key_verdict(b, KP_SET_INTERNAL_LOCAL, NFT_GOTO, "cluster-local");
+	/* What comes back from 'balance' met a change of the policy, or a reject. */
+	kp_nft_build_verdict(b, NFT_JUMP, "", "balance");
+	kp_nft_build_verdict(b, NFT_GOTO, "local-", "balance");
 }
 
 /* Appends the match of a node port: an address of the node, within the ranges, not loopback (NP-1,
@@ -125,12 +154,7 @@ static void chain_dispatch(struct kp_nft_builder *b)
 	kp_nft_build_chain(b, "", "dispatch");
 	kp_nft_build_key_verdict(b, KP_SET_CLUSTER_IPS, NFT_GOTO, "cluster");
 	kp_nft_build_key_verdict(b, KP_SET_EXTERNAL, NFT_GOTO, "external");
-	if (b->features->local)
-		kp_nft_build_key_verdict(b, KP_SET_EXTERNAL_LOCAL, NFT_GOTO, "external-local");
 	add_nodeport_verdict(b, KP_SET_NODEPORT_EXTERNAL, NFT_GOTO, "nodeport-external");
-	if (b->features->local)
-		add_nodeport_verdict(b, KP_SET_NODEPORT_EXTERNAL_LOCAL, NFT_GOTO,
-				     "nodeport-external-local");
 }
 
 /* chain firewall-prerouting, firewall-output: before translation, sources that a load balancer
@@ -184,10 +208,12 @@ static void chain_postrouting(struct kp_nft_builder *b)
 		kp_expr_priority_has(&r, KP_NFT_AFFINITY_MARK);
 		kp_expr_priority_reset(&r);
 	}
-	/* ct status dnat ip saddr . ip daddr @hairpins masquerade fully-random (HP-1) */
+	/* ct status dnat ip saddr . ip daddr @hairpins meta mark set meta mark & ~MARK masquerade
+	 * fully-random (HP-1, MQ-1) */
 	r = kp_nft_build_rule(b);
 	kp_expr_ct_status_dnat(&r);
 	kp_expr_key_in_set(&r, KP_SET_HAIRPINS);
+	kp_expr_mark_clear_bit(&r, b->settings->masquerade_mark);
 	kp_expr_masquerade(&r);
 	/* meta mark & MARK == 0 return (MQ-2) */
 	r = kp_nft_build_rule(b);
@@ -255,11 +281,13 @@ void kp_nft_chains_build(enum kp_family family, const struct kp_settings *settin
 	chain_mark(&b);
 	chain_reject(&b);
 	kp_nft_build_balance(&b);
-	chain_external(&b, "");
-	chain_external(&b, "nodeport-");
+	chain_external(&b, "", KP_SET_EXTERNAL_LOCAL);
+	chain_external(&b, "nodeport-", KP_SET_NODEPORT_EXTERNAL_LOCAL);
 	if (features->local) {
-		chain_external_local(&b, "", "local-");
-		chain_external_local(&b, "nodeport-", "local-nodeport-");
+		chain_external_local(&b, "", "local-", KP_SET_EXTERNAL_LOCAL);
+		chain_external_local(&b, "nodeport-", "local-nodeport-",
+				     KP_SET_NODEPORT_EXTERNAL_LOCAL);
+		chain_cluster_local(&b);
 	}
 	chain_cluster(&b);
 	chain_dispatch(&b);

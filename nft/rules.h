@@ -4,15 +4,17 @@
 #define KPROXY_NFT_RULES_H
 
 #include <libnftnl/rule.h>
+#include <linux/netfilter/nf_tables.h>
 
 #include "kproxy/backend.h"
 #include "nft/layout.h"
 
 struct kp_nft_chain {
-	char name[64];
+	char name[NFT_NAME_MAXLEN];
 	const char *type; /* of a base chain: "nat" or "filter"; NULL for others */
 	uint32_t hook;	  /* NF_INET_* */
 	int32_t priority;
+	uint32_t policy; /* NF_ACCEPT */
 	size_t n_rules;
 	struct nftnl_rule **rules;
 };

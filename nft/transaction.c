@@ -2,6 +2,7 @@
 #include "nft/transaction.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
@@ -230,7 +231,7 @@ static void chain(struct kp_nft_transaction *t, uint16_t type, uint16_t flags,
 		nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, desc->type);
 		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, desc->hook);
 		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, desc->priority);
-		nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+		nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, desc->policy);
 	}
 	nftnl_chain_nlmsg_build_payload(nlh, c);
 	nftnl_chain_free(c);
@@ -309,10 +310,12 @@ static void put_value(struct nlmsghdr *nlh, uint16_t type, const void *bytes, si
 /* Longer names than nft can load as a comment go on in a second, private part. */
 static void put_comment(struct nlmsghdr *nlh, const char *comment)
 {
-	uint8_t buf[2 * (2 + 255)];
+	uint8_t buf[NFT_USERDATA_MAXLEN];
 	size_t len = strlen(comment), at;
 	size_t head = len > KP_NFT_COMMENT_MAX ? KP_NFT_COMMENT_MAX : len;
 
+	/* Namespace, name and port name are labels (decode/fields.h). */
+	assert(len <= 250);
 	buf[0] = ELEMENT_COMMENT;
 	buf[1] = head + 1;
 	memcpy(buf + 2, comment, head);

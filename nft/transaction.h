@@ -35,7 +35,7 @@ void kp_nft_delete_element(struct kp_nft_transaction *t, const struct kp_nft_ele
 
 size_t kp_nft_transaction_n_ops(const struct kp_nft_transaction *t);
 
-/* Sends it and reads the answers; 'culprit', when not NULL, receives the element that the kernel
+/* Sends it and reads the answers; 'culprit' receives the element that the kernel
  * refused (set and key only) when '*has_culprit' is true after an error. */
 int kp_nft_transaction_commit(struct kp_nft_transaction *t, struct mnl_socket *socket,
 			      struct kp_apply_stats *stats, struct kp_nft_element *culprit,

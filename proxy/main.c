@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Wiring only: options, loop, modules, order of shutdown. */
+#include <curl/curl.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 
+#include "api/check.h"
+#include "api/kubeconfig.h"
+#include "api/source.h"
 #include "bpf/place.h"
 #include "cmd/dump.h"
-#include "http/health.h"
 #include "kproxy/log.h"
+#include "kproxy/version.h"
 #include "manifests/directory.h"
+#include "monitor.h"
 #include "sync.h"
-
-#define KPROXY_VERSION "0.1"
 
 /* Exit statuses, as the README tells them. */
 enum {
@@ -27,29 +30,79 @@ struct app {
 	struct kp_sync *sync;
 	struct kp_tracker *tracker;
 	struct kp_store *store;
-	struct kp_directory *directory;
-	struct kp_health *health;
+	struct kp_directory *directory; /* the one or the other */
+	struct kp_api *api;
+	struct kp_err api_err;
+	struct kp_monitor *monitor;
 	uv_loop_t loop;
 	uv_signal_t sigterm, sigint;
 };
 
-static bool is_healthy(const void *arg)
+/* --- the source of objects --- */
+
+static int configure_api(const struct kp_options *options, struct kp_api_config *ret,
+			 struct kp_err *err)
 {
-	return kp_sync_is_done(arg);
+	int r = 0;
+
+	if (options->kubeconfig)
+		r = kp_kubeconfig_load(options->kubeconfig, ret, err);
+	else if (getenv("KUBERNETES_SERVICE_HOST") || !options->master)
+		r = kp_api_config_in_cluster(KP_SERVICE_ACCOUNT_DIR, ret, err);
+	if (r < 0 || !options->master)
+		return r;
+	ret->in_cluster = false;
+	kp_api_config_set_server(ret, options->master);
+	r = kp_api_config_check(ret, err);
+	if (r < 0)
+		kp_api_config_clear(ret);
+	return r < 0 ? kp_err_wrap(err, "--master") : 0;
+}
+
+static int open_api(struct app *app, const struct kp_api_handler *handler, struct kp_err *err)
+{
+	const struct kp_api_options options = {.node_name = app->options.node_name,
+					       .stream_lists = app->options.stream_lists};
+	struct kp_api_config config = {0};
+	int r = configure_api(&app->options, &config, err);
+
+	if (r < 0)
+		return r;
+	return kp_api_open(&config, &options, handler, app->store, &app->loop, &app->api, err);
+}
+
+static int check_api(const struct kp_options *options, struct kp_err *err)
+{
+	struct kp_api_config config = {0};
+	int r = configure_api(options, &config, err);
+
+	if (r == 0)
+		r = kp_api_check(&config, options->node_name, err);
+	kp_api_config_clear(&config);
+	return r;
+}
+
+static void close_source(struct app *app)
+{
+	kp_directory_close(KP_TAKE(app->directory));
+	kp_api_close(KP_TAKE(app->api));
+}
+
+/* --- the daemon --- */
+
+static void stop(struct app *app)
+{
+	kp_sync_stop(app->sync);
+	close_source(app);
+	kp_monitor_close(KP_TAKE(app->monitor));
+	uv_close((uv_handle_t *)&app->sigterm, NULL);
+	uv_close((uv_handle_t *)&app->sigint, NULL);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
 {
-	struct app *app = handle->data;
-
 	kp_log_info("main", "stopping, rules stay in place", "signal=%d", signum);
-	kp_sync_stop(app->sync);
-	kp_directory_close(app->directory);
-	app->directory = NULL;
-	kp_health_close(app->health);
-	app->health = NULL;
-	uv_close((uv_handle_t *)&app->sigterm, NULL);
-	uv_close((uv_handle_t *)&app->sigint, NULL);
+	stop(handle->data);
 }
 
 static void watch_signals(struct app *app)
@@ -61,38 +114,114 @@ static void watch_signals(struct app *app)
 	uv_signal_start(&app->sigint, on_signal, SIGINT);
 }
 
-static int run_daemon(struct app *app, struct kp_err *err)
+static void on_daemon_ready(void *arg)
 {
-	int r = 0;
+	struct app *app = arg;
 
-	uv_loop_init(&app->loop);
-	if (app->options.healthz)
-		r = kp_health_open(app->options.healthz, &app->loop, is_healthy, app->sync,
-				   &app->health, err);
+	kp_log_info("main", "all objects are known", NULL);
+	kp_sync_start(app->sync, &app->loop);
+}
+
+static void on_daemon_failed(void *arg, const struct kp_err *err)
+{
+	struct app *app = arg;
+
+	app->api_err = *err;
+	stop(app);
+}
+
+/* Nothing is synced before the source is complete: what it has not told yet would be removed. */
+static int open_source(struct app *app, struct kp_err *err)
+{
+	const struct kp_api_handler handler = {
+		.ready = on_daemon_ready, .failed = on_daemon_failed, .arg = app};
+	int r;
+
+	if (!app->options.manifests)
+		return open_api(app, &handler, err);
+	r = kp_directory_open(app->options.manifests, app->options.node_name, app->store,
+			      &app->loop, &app->directory, err);
 	if (r == 0)
-		r = kp_directory_open(app->options.manifests, app->options.node_name, app->store,
-				      &app->loop, &app->directory, err);
-	if (r == 0) {
-		watch_signals(app);
 		kp_sync_start(app->sync, &app->loop);
-	} else {
-		kp_health_close(app->health);
-	}
-	uv_run(&app->loop, UV_RUN_DEFAULT);
-	uv_loop_close(&app->loop);
 	return r;
 }
 
-static int run_once(struct app *app, struct kp_err *err)
+static int run_daemon(struct app *app, struct kp_err *err)
 {
-	size_t n_errors;
+	int r;
+
+	uv_loop_init(&app->loop);
+	r = kp_monitor_open(&app->options, app->ops->name, &app->loop, app->sync, app->store,
+			    app->tracker, &app->monitor, err);
+	if (r == 0)
+		r = open_source(app, err);
+	if (r == 0)
+		watch_signals(app);
+	else
+		kp_monitor_close(app->monitor);
+	uv_run(&app->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&app->loop);
+	if (app->api_err.code) {
+		*err = app->api_err;
+		r = err->code;
+	}
+	return r;
+}
+
+/* --- once --- */
+
+static void on_once_ready(void *arg)
+{
+	struct app *app = arg;
+
+	close_source(app);
+}
+
+static void on_once_failed(void *arg, const struct kp_err *err)
+{
+	struct app *app = arg;
+
+	app->api_err = *err;
+	close_source(app);
+}
+
+static int read_api_once(struct app *app, struct kp_err *err)
+{
+	const struct kp_api_handler handler = {
+		.ready = on_once_ready, .failed = on_once_failed, .arg = app};
+	int r;
+
+	uv_loop_init(&app->loop);
+	r = open_api(app, &handler, err);
+	uv_run(&app->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&app->loop);
+	if (app->api_err.code) {
+		*err = app->api_err;
+		r = err->code;
+	}
+	return r;
+}
+
+static int read_manifests_once(struct app *app, size_t *ret_n_errors, struct kp_err *err)
+{
 	int r = kp_directory_open(app->options.manifests, app->options.node_name, app->store, NULL,
 				  &app->directory, err);
 
 	if (r < 0)
 		return r;
-	n_errors = kp_directory_n_errors(app->directory);
-	kp_directory_close(app->directory);
+	*ret_n_errors = kp_directory_n_errors(app->directory);
+	close_source(app);
+	return 0;
+}
+
+static int run_once(struct app *app, struct kp_err *err)
+{
+	size_t n_errors = 0;
+	int r = app->options.manifests ? read_manifests_once(app, &n_errors, err)
+				       : read_api_once(app, err);
+
+	if (r < 0)
+		return r;
 	if (app->options.dry_run)
 		return kp_sync_print_plan(app->sync, stdout, err);
 	r = kp_sync_now(app->sync);
@@ -108,14 +237,15 @@ static int run_once(struct app *app, struct kp_err *err)
 
 static int run(struct app *app, struct kp_err *err)
 {
-	int r = app->ops->open(&app->options.settings, &app->backend, err);
+	int r;
 
+	if (app->options.check)
+		return check_api(&app->options, err);
+	r = app->ops->open(&app->options.settings, &app->backend, err);
 	if (r < 0)
 		return r;
 	if (app->options.cleanup)
 		return app->ops->cleanup(app->backend, err);
-	if (!app->options.manifests)
-		return kp_err_set(err, EINVAL, "no source of objects; give --manifests=DIR");
 	/* Hooks that an earlier --mode=bpf left would not follow changes any more. */
 	if (!app->options.bpf_mode && !app->options.dry_run)
 		r = kp_bpf_remove_directory(app->options.settings.hooks.bpf_root, err);
@@ -160,9 +290,13 @@ int main(int argc, char **argv)
 	}
 	app.ops = app.options.bpf_mode || app.options.cleanup ? &kp_hybrid_backend
 							      : &kp_nft_backend;
+	signal(SIGPIPE, SIG_IGN);
+	json_object_seed(0);
+	curl_global_init(CURL_GLOBAL_DEFAULT);
 	r = run(&app, &err);
 	if (r < 0)
 		kp_log_error("main", "failed", "error=%s", kp_log_quote(err.text));
 	app_clear(&app);
+	curl_global_cleanup();
 	return r < 0 ? EXIT_FAILED : EXIT_OK;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "kproxy/log.h"
+#include "util/time.h"
 
 static int set_mode(struct kp_options *o, const char *value)
 {
@@ -18,6 +19,18 @@ static int set_mode(struct kp_options *o, const char *value)
 static int set_manifests(struct kp_options *o, const char *value)
 {
 	o->manifests = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_kubeconfig(struct kp_options *o, const char *value)
+{
+	o->kubeconfig = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_master(struct kp_options *o, const char *value)
+{
+	o->master = value;
 	return *value ? 0 : -EINVAL;
 }
 
@@ -133,10 +146,28 @@ static int set_node_ports(struct kp_options *o, const char *value)
 	return each_part(o, value, add_node_ports);
 }
 
+/* "" turns a server off. */
+static int set_address(struct kp_addr_port *ret, const char *value, uint16_t default_port)
+{
+	memset(ret, 0, sizeof(*ret));
+	return *value ? kp_addr_port_parse(value, default_port, ret) : 0;
+}
+
 static int set_healthz(struct kp_options *o, const char *value)
 {
-	o->healthz = *value ? value : NULL;
-	return 0;
+	return set_address(&o->healthz, value, 10256);
+}
+
+static int set_metrics(struct kp_options *o, const char *value)
+{
+	return set_address(&o->metrics, value, 10249);
+}
+
+static int set_sync_period(struct kp_options *o, const char *value)
+{
+	return kp_duration_parse_ms(value, &o->sync_period_ms) < 0 || o->sync_period_ms == 0
+		       ? -EINVAL
+		       : 0;
 }
 
 static int set_log_level(struct kp_options *o, const char *value)
@@ -194,6 +225,8 @@ static int set_bpf_udp(struct kp_options *o, const char *value)
 	}
 SETTER(set_masquerade_all, settings.masquerade_all)
 SETTER(set_strict, settings.hooks.strict)
+SETTER(set_stream_lists, stream_lists)
+SETTER(set_check, check)
 SETTER(set_once, once)
 SETTER(set_dry_run, dry_run)
 SETTER(set_cleanup, cleanup)
@@ -207,6 +240,12 @@ static const struct {
 } flags[] = {
 	{"mode", "nft|bpf", set_mode, "how packets are balanced (default nft)"},
 	{"manifests", "DIR", set_manifests, "read objects from the YAML and JSON files of DIR"},
+	{"kubeconfig", "FILE", set_kubeconfig,
+	 "watch the API server of FILE (default: the ServiceAccount of the pod we run in)"},
+	{"master", "URL", set_master,
+	 "address of the API server, in the place of the kubeconfig's"},
+	{"stream-lists", NULL, set_stream_lists,
+	 "ask the API server for lists as streams, Kubernetes 1.34 and later"},
 	{"hostname-override", "NAME", set_node_name, "name of this node (default: the host name)"},
 	{"cluster-cidr", "CIDR[,CIDR]", set_cluster_cidr,
 	 "addresses of pods, one range per family"},
@@ -229,8 +268,14 @@ static const struct {
 	 "mode bpf: hook all sockets, or leave pods to nft (default all)"},
 	{"bpf-udp", "on|off", set_bpf_udp, "mode bpf: hook UDP too (default on)"},
 	{"strict", NULL, set_strict, "mode bpf: fail instead of going on with nft alone"},
-	{"healthz-bind-address", "ADDRESS:PORT", set_healthz,
-	 "answer /healthz: 200 when the kernel is in step, else 503 (default off)"},
+	{"healthz-bind-address", "ADDRESS[:PORT]", set_healthz,
+	 "answer /healthz, /livez and /readyz; port 10256 (default off)"},
+	{"metrics-bind-address", "ADDRESS[:PORT]", set_metrics,
+	 "answer /metrics, /proxyMode and /configz; port 10249 (default off)"},
+	{"iptables-sync-period", "DURATION", set_sync_period,
+	 "longest time between retries; unhealthy after twice that (default 30s)"},
+	{"check", NULL, set_check,
+	 "tell whether the API server lets us do our work, and what to do, and exit"},
 	{"once", NULL, set_once, "sync once and exit: 0 when all went well, 1 when not"},
 	{"dry-run", NULL, set_dry_run, "print what a sync would change, and change nothing"},
 	{"cleanup", NULL, set_cleanup, "remove all rules and hooks, and exit"},
@@ -252,7 +297,8 @@ void kp_options_print_help(void)
 	for (int i = 0; i < N_FLAGS; i++) {
 		snprintf(left, sizeof(left), "--%s%s%s", flags[i].name, flags[i].value ? "=" : "",
 			 flags[i].value ? flags[i].value : "");
-		printf("  %-42s%s%s\n", left, strlen(left) > 42 ? "\n                                             " : " ",
+		printf("  %-42s%s%s\n", left,
+		       strlen(left) > 42 ? "\n                                             " : " ",
 		       flags[i].help);
 	}
 }
@@ -266,10 +312,14 @@ static int set_defaults(struct kp_options *o, struct kp_err *err)
 	o->settings.hooks.bpf_root = KP_BPF_ROOT;
 	o->settings.hooks.udp = true;
 	o->node_ports_primary = true;
+	o->sync_period_ms = 30000;
 	if (gethostname(name, sizeof(name)) < 0)
 		return kp_err_errno(err, errno, "gethostname");
 	name[sizeof(name) - 1] = 0;
-	set_node_name(o, name);
+	if (set_node_name(o, name) < 0)
+		return kp_err_set(err, EINVAL,
+				  "the host name '%s' cannot name a node; give --hostname-override",
+				  name);
 	return 0;
 }
 
@@ -306,18 +356,25 @@ int kp_options_parse(int argc, char **argv, struct kp_options *ret, struct kp_er
 	opterr = 0;
 	optind = 1;
 	for (;;) {
-		int at = optind, c = getopt_long(argc, argv, "", table, &index);
+		int c = getopt_long(argc, argv, "", table, &index);
 
 		if (c < 0)
 			break;
 		if (c != 0)
 			return kp_err_set(err, EINVAL,
-					  "'%s': unknown flag, or its value is missing", argv[at]);
+					  "'%s': unknown flag, or its value is missing",
+					  argv[optind - 1]);
 		if (flags[index].set(ret, optarg) < 0)
 			return kp_err_set(err, EINVAL, "--%s: '%s' is not valid; expected %s",
 					  flags[index].name, optarg, flags[index].value);
 	}
 	if (optind < argc)
 		return kp_err_set(err, EINVAL, "unexpected argument '%s'", argv[optind]);
+	/* Two sources of the same Service would each remove what only the other one has. */
+	if (ret->manifests && (ret->kubeconfig || ret->master))
+		return kp_err_set(
+			err, EINVAL,
+			"--manifests together with --kubeconfig or --master: objects come "
+			"from one source only");
 	return settle_detection(ret, err);
 }

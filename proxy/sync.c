@@ -8,7 +8,7 @@
 
 enum {
 	RETRY_FIRST_MS = 100,
-	RETRY_MAX_MS = 30000
+	REPAIR_MS = 5, /* "flush ruleset" comes as many messages */
 };
 
 struct kp_sync {
@@ -18,11 +18,17 @@ struct kp_sync {
 	struct kp_planner planner;
 	struct kp_settings settings;
 	struct kp_state installed;
+	struct kp_cleaner *cleaner;
+	struct kp_sync_observer observer;
 	bool full;		 /* the next sync compares everything with the kernel */
-	bool done;		 /* nothing is waiting */
 	unsigned int n_failures; /* in a row */
+	unsigned int n_refused;	 /* of these: the kernel did not take the transaction */
+	bool repair;		 /* the full sync is due because someone else changed the rules */
 	bool running;		 /* the handles are open */
-	uv_timer_t timer;	 /* retry, and the next turn of the loop (0 ms) */
+	uv_poll_t watch;	 /* of changes that others make */
+	bool watching;
+	uv_timer_t timer;   /* retry, and the next turn of the loop (0 ms) */
+	uv_idle_t cleaning; /* active while there are stale flows */
 };
 
 /* What has to change, in the words of the manifests. */
@@ -74,6 +80,7 @@ struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_ba
 	sync->planner.claims = kp_claims_new();
 	sync->planner.conflict = report_conflict;
 	sync->planner.no_affinity = report_no_affinity;
+	sync->cleaner = kp_cleaner_new();
 	return sync;
 }
 
@@ -82,6 +89,7 @@ void kp_sync_free(struct kp_sync *sync)
 	if (!sync)
 		return;
 	kp_claims_free(sync->planner.claims);
+	kp_cleaner_free(sync->cleaner);
 	kp_state_clear(&sync->installed);
 	free(sync);
 }
@@ -90,6 +98,33 @@ void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store, struct k
 {
 	sync->planner.store = store;
 	sync->planner.tracker = tracker;
+}
+
+void kp_sync_observe(struct kp_sync *sync, const struct kp_sync_observer *observer)
+{
+	sync->observer = *observer;
+	kp_cleaner_observe(sync->cleaner, observer->cleaned, observer->arg);
+}
+
+static void tell_queued(const struct kp_sync *sync)
+{
+	if (sync->observer.queued)
+		sync->observer.queued(sync->observer.arg);
+}
+
+static void tell_synced(const struct kp_sync *sync, bool ok, bool full, uint64_t start_ns,
+			const struct kp_apply_stats *stats)
+{
+	const struct kp_sync_result result = {
+		.ok = ok,
+		.full = full,
+		.repaired = ok && sync->repair && stats->n_ops > 0,
+		.took_us = (uv_hrtime() - start_ns) / 1000,
+		.stats = *stats,
+	};
+
+	if (sync->observer.synced)
+		sync->observer.synced(sync->observer.arg, &result);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -103,41 +138,93 @@ static void schedule(struct kp_sync *sync, uint64_t ms)
 		uv_timer_start(&sync->timer, on_timer, ms, 0);
 }
 
+static void on_idle(uv_idle_t *idle)
+{
+	struct kp_sync *sync = idle->data;
+
+	if (!kp_cleaner_step(sync->cleaner))
+		uv_idle_stop(idle);
+}
+
+/* A step in each turn of the loop, or without a loop all at once. */
+static void clean(struct kp_sync *sync)
+{
+	if (sync->running)
+		uv_idle_start(&sync->cleaning, on_idle);
+	else
+		while (kp_cleaner_step(sync->cleaner))
+			;
+}
+
 void kp_sync_wake(void *arg)
 {
 	struct kp_sync *sync = arg;
 
-	sync->done = false;
+	tell_queued(sync);
 	/* After a failure the retry is already due. */
 	if (sync->n_failures == 0)
 		schedule(sync, 0);
 }
 
+static void on_foreign_change(uv_poll_t *watch, int status, int events)
+{
+	struct kp_sync *sync = watch->data;
+
+	(void)events;
+	/* Lost messages count as an error of the socket, on which libuv stops. */
+	if (status < 0)
+		uv_poll_start(watch, UV_READABLE, on_foreign_change);
+	if (!sync->ops->was_changed(sync->backend) || sync->n_failures > 0)
+		return;
+	sync->full = sync->repair = true;
+	tell_queued(sync);
+	schedule(sync, REPAIR_MS);
+}
+
+/* Without it the rules are only right until someone else touches them; we go on. */
+static void watch_kernel(struct kp_sync *sync, uv_loop_t *loop)
+{
+	struct kp_err err = KP_ERR_INIT;
+	int fd;
+
+	if (sync->ops->watch(sync->backend, &fd, &err) < 0) {
+		kp_log_warn("sync", "changes that others make to our rules will go unnoticed",
+			    "error=%s", kp_log_quote(err.text));
+		return;
+	}
+	uv_poll_init(loop, &sync->watch, fd);
+	sync->watch.data = sync;
+	uv_poll_start(&sync->watch, UV_READABLE, on_foreign_change);
+	sync->watching = true;
+}
+
 void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop)
 {
 	uv_timer_init(loop, &sync->timer);
-	sync->timer.data = sync;
+	uv_idle_init(loop, &sync->cleaning);
+	sync->timer.data = sync->cleaning.data = sync;
 	sync->running = true;
+	watch_kernel(sync, loop);
+	tell_queued(sync);
 	schedule(sync, 0);
 }
 
 void kp_sync_stop(struct kp_sync *sync)
 {
-	if (sync->running)
-		uv_close((uv_handle_t *)&sync->timer, NULL);
+	if (!sync->running)
+		return;
+	if (sync->watching)
+		uv_close((uv_handle_t *)&sync->watch, NULL);
+	uv_close((uv_handle_t *)&sync->timer, NULL);
+	uv_close((uv_handle_t *)&sync->cleaning, NULL);
+	sync->watching = false;
 	sync->running = false;
+	clean(sync);
 }
 
-bool kp_sync_is_done(const struct kp_sync *sync)
+const struct kp_state *kp_sync_installed(const struct kp_sync *sync)
 {
-	return sync->done;
-}
-
-static size_t all_addresses(struct kp_prefix *ret)
-{
-	ret[0] = (struct kp_prefix){.family = KP_IPV4};
-	ret[1] = (struct kp_prefix){.family = KP_IPV6};
-	return 2;
+	return &sync->installed;
 }
 
 /* The ranges in which the node's addresses serve node ports (NP-1, NP-4).  A family that is not
@@ -147,21 +234,19 @@ static size_t node_port_ranges(const struct kp_sync *sync, struct kp_prefix *ret
 	const struct kp_options *o = sync->options;
 	const struct kp_node *node = kp_store_node(sync->planner.store);
 	bool has[KP_N_FAMILIES] = {false};
-	struct kp_prefix all[KP_N_FAMILIES];
 	size_t n = 0;
 
 	for (size_t i = 0; i < o->n_node_ports; i++) {
 		ret[n++] = o->node_ports[i];
 		has[o->node_ports[i].family] = true;
 	}
-	all_addresses(all);
 	for (int f = 0; f < KP_N_FAMILIES; f++) {
 		if (o->node_ports_primary && node && !kp_addr_is_zero(&node->ip[f]))
 			ret[n++] = (struct kp_prefix){.addr = node->ip[f],
 						      .family = f,
 						      .len = kp_family_addr_size(f) * 8};
 		else if (!has[f])
-			ret[n++] = all[f];
+			ret[n++] = (struct kp_prefix){.family = f};
 	}
 	return n;
 }
@@ -196,12 +281,15 @@ static int apply(struct kp_sync *sync, struct kp_apply_stats *stats, struct kp_e
 		return 0;
 	}
 	/* Twice refused: what is in the kernel is not what we believe, start from nothing. */
-	if (sync->full && sync->n_failures > 1)
+	if (sync->full && sync->n_refused > 1)
 		r = sync->ops->rebuild(sync->backend, &plan, stats, err);
 	else
 		r = sync->ops->apply(sync->backend, &plan, stats, err);
-	if (r == 0)
+	if (r == 0) {
+		kp_cleaner_note(sync->cleaner, &plan);
+		clean(sync);
 		kp_plan_commit(&plan, &sync->installed);
+	}
 	kp_plan_clear(&plan);
 	return r;
 }
@@ -229,13 +317,19 @@ static void follow_node(struct kp_sync *sync)
 
 static void failed(struct kp_sync *sync, const struct kp_err *err)
 {
-	uint64_t ms = RETRY_FIRST_MS;
+	uint64_t ms = RETRY_FIRST_MS, max_ms = sync->options->sync_period_ms;
 
-	for (unsigned int i = 0; i < sync->n_failures && ms < RETRY_MAX_MS; i++)
+	for (unsigned int i = 0; i < sync->n_failures && ms < max_ms; i++)
 		ms *= 2;
-	if (ms > RETRY_MAX_MS)
-		ms = RETRY_MAX_MS;
+	if (ms > max_ms)
+		ms = max_ms;
+	/* What is in the kernel is not what we believe: look at once. */
+	if (!sync->full)
+		ms = 0;
 	sync->n_failures++;
+	/* Others changed their rules while we read or wrote: says nothing about ours. */
+	if (err->code != -EINTR && err->code != -ERESTART)
+		sync->n_refused++;
 	sync->full = true;
 	schedule(sync, ms);
 	kp_log_error("sync", "sync failed, rules are as before", "error=%s retry_ms=%" PRIu64,
@@ -257,16 +351,20 @@ int kp_sync_now(struct kp_sync *sync)
 	if (r == 0)
 		r = apply(sync, &stats, &err);
 	if (r < 0) {
+		tell_synced(sync, false, full, start_ns, &stats);
 		failed(sync, &err);
 		return r;
 	}
+	tell_synced(sync, true, full, start_ns, &stats);
 	kp_tracker_clear(sync->planner.tracker);
 	/* A full sync needs much more memory than what follows. */
 	if (sync->full)
 		malloc_trim(0);
-	sync->full = false;
-	sync->done = true;
-	sync->n_failures = 0;
+	if (sync->repair && stats.n_ops > 0)
+		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
+			    stats.n_ops);
+	sync->full = sync->repair = false;
+	sync->n_failures = sync->n_refused = 0;
 	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
 	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRIu64
 	       " kernel_us=%" PRId64,

@@ -5,10 +5,30 @@
 
 #include <uv.h>
 
+#include "conntrack/cleaner.h"
 #include "options.h"
 #include "plan/planner.h"
 
 struct kp_sync;
+
+/* What a sync did. */
+struct kp_sync_result {
+	bool ok;
+	bool full;     /* everything was compared with the kernel */
+	bool repaired; /* what someone else had changed */
+	int64_t took_us;
+	struct kp_apply_stats stats; /* zero when nothing was sent */
+};
+
+/* Who is told what happens.  NULL for what is not of interest. */
+struct kp_sync_observer {
+	/* Something waits for a sync from now on; called once or more until it is done. */
+	void (*queued)(void *arg);
+	/* A sync succeeded or failed; the tracker still holds what it was about. */
+	void (*synced)(void *arg, const struct kp_sync_result *result);
+	kp_cleaner_report cleaned;
+	void *arg;
+};
 
 struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_backend_ops *ops,
 			    struct kp_backend *backend);
@@ -19,6 +39,9 @@ void kp_sync_wake(void *sync);
 
 /* Borrows what is synced; the first sync is a full one. */
 void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store, struct kp_tracker *tracker);
+
+/* '*observer' is copied. */
+void kp_sync_observe(struct kp_sync *sync, const struct kp_sync_observer *observer);
 
 /* Runs syncs from now on, in 'loop'. */
 void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop);
@@ -35,7 +58,7 @@ int kp_sync_print_plan(struct kp_sync *sync, FILE *out, struct kp_err *err);
 /* Frontends that are not served, because another Service has them. */
 size_t kp_sync_n_conflicts(const struct kp_sync *sync);
 
-/* The kernel is in step with the objects. */
-bool kp_sync_is_done(const struct kp_sync *sync);
+/* What the kernel holds, as far as we know. */
+const struct kp_state *kp_sync_installed(const struct kp_sync *sync);
 
 #endif

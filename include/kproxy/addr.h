@@ -29,6 +29,13 @@ struct kp_prefix {
 	uint8_t len;	     /* bits */
 };
 
+/* What a server listens on. */
+struct kp_addr_port {
+	struct kp_addr addr;
+	uint16_t port;	/* host byte order */
+	uint8_t family; /* enum kp_family */
+};
+
 #define KP_ADDR_TEXT_SIZE 64 /* also holds "[address]:port" and "address/len" */
 
 static inline size_t kp_family_addr_size(enum kp_family family)
@@ -57,6 +64,10 @@ bool kp_addr_is_loopback(enum kp_family family, const struct kp_addr *addr);
 /* Parses an address as Kubernetes does: decimal octets, leading zeros allowed and decimal
  * (SV-7).  -EINVAL without a kp_err: the caller knows which field it was. */
 int kp_addr_parse(const char *text, enum kp_family *ret_family, struct kp_addr *ret);
+
+/* Parses "address:port", "[address]:port", or an address alone, which gets 'default_port';
+ * -EINVAL. */
+int kp_addr_port_parse(const char *text, uint16_t default_port, struct kp_addr_port *ret);
 
 /* Parses "address/len" and clears the host bits; -EINVAL. */
 int kp_prefix_parse(const char *text, struct kp_prefix *ret);

@@ -78,6 +78,13 @@ struct kp_backend_ops {
 	int (*rebuild)(struct kp_backend *be, const struct kp_plan *plan,
 		       struct kp_apply_stats *stats, struct kp_err *err);
 
+	/* A descriptor that becomes readable when someone else changes the kernel's side.  It belongs
+	 * to the backend. */
+	int (*watch)(struct kp_backend *be, int *ret_fd, struct kp_err *err);
+
+	/* Reads that descriptor; true when what we installed may have been changed. */
+	bool (*was_changed)(struct kp_backend *be);
+
 	/* Removes everything of ours from the kernel.  Nothing there is no error. */
 	int (*cleanup)(struct kp_backend *be, struct kp_err *err);
 

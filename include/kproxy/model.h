@@ -81,6 +81,9 @@ struct kp_slice_port {
 struct kp_endpointslice {
 	char *ns, *name;
 	char *service; /* label kubernetes.io/service-name, never empty (ES-1) */
+	/* What happened last to the endpoints (ES-11), Unix time; 0 = unknown.  It tells how long a
+	 * change took and is no change itself: not compared. */
+	int64_t trigger_us;
 	uint8_t family;
 	size_t n_ports;
 	struct kp_slice_port *ports;

@@ -79,6 +79,9 @@ struct kp_vservice {
 	struct kp_frontend *frontends;
 	struct kp_endpoint_set cluster; /* EP-2; empty when no frontend uses it */
 	struct kp_endpoint_set local;	/* EP-3; empty when no frontend uses it */
+	/* Of UDP: all that serve, also what terminates or is not chosen; flows to these go on
+	 * (CT-3). Not slots, and not installed: empty when read back. */
+	struct kp_endpoint_set serving;
 	struct kp_affinity affinity;
 	size_t n_sources; /* for guarded frontends: sorted, none covers another */
 	struct kp_prefix *sources;
@@ -106,8 +109,11 @@ void kp_endpoint_set_add(struct kp_endpoint_set *set, const struct kp_addr *addr
 /* Brings virtual services and frontends into the order in which they are compared and printed. */
 void kp_vservices_sort(struct kp_vservices *vs);
 
-/* Exactly the same, slots included. */
+/* Exactly the same as far as it is installed, slots included. */
 bool kp_vservices_equal(const struct kp_vservices *a, const struct kp_vservices *b);
+
+/* Of those that are equal: the same endpoints serve. */
+bool kp_vservices_serve_equal(const struct kp_vservices *a, const struct kp_vservices *b);
 
 /* The one with this identity; NULL when there is none. */
 const struct kp_vservice *kp_vservices_find(const struct kp_vservices *vs,

@@ -110,8 +110,9 @@ static int decode_id(const struct kp_decoder *d, const struct kp_field *metadata
 		ns = "";
 	else if (!*ns)
 		ns = "default";
-	if (kp_field_check_name(name_field, name, d->err) < 0 ||
-	    (*ns && kp_field_check_name(ns_field, ns, d->err) < 0))
+	if (kp_field_check_name(name_field, name,
+				kind == KP_KIND_SERVICE ? KP_LABEL_MAX : KP_NAME_MAX, d->err) < 0 ||
+	    (*ns && kp_field_check_name(ns_field, ns, KP_LABEL_MAX, d->err) < 0))
 		return -EINVAL;
 
 	ret->kind = kind;

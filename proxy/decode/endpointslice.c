@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "decode/kinds.h"
+#include "util/time.h"
 
 /* Limits of the API.  The one for hints, 8 there, leaves room for later versions. */
 #define MAX_PORTS 20000
@@ -14,6 +15,8 @@ static int decode_service_name(const struct kp_decoder *d, const struct kp_field
 			       const char **ret);
 static int decode_address_type(const struct kp_decoder *d, const struct kp_field *root,
 			       const char **ret_text, enum kp_family *ret);
+static int decode_trigger_time(const struct kp_decoder *d, const struct kp_field *root,
+			       struct kp_endpointslice *slice);
 static int decode_ports(const struct kp_decoder *d, const struct kp_field *root,
 			struct kp_endpointslice *slice);
 static int decode_endpoints(const struct kp_decoder *d, const struct kp_field *root,
@@ -40,7 +43,8 @@ enum kp_decode_result kp_decode_endpointslice(const struct kp_decoder *d,
 	slice->name = kp_xstrdup(d->id->name);
 	slice->service = kp_xstrdup(service);
 	slice->family = family;
-	if (decode_ports(d, root, slice) < 0 || decode_endpoints(d, root, slice) < 0) {
+	if (decode_trigger_time(d, root, slice) < 0 || decode_ports(d, root, slice) < 0 ||
+	    decode_endpoints(d, root, slice) < 0) {
 		kp_endpointslice_free(slice);
 		return KP_DECODE_BAD;
 	}
@@ -58,7 +62,7 @@ static int decode_service_name(const struct kp_decoder *d, const struct kp_field
 
 	if (kp_field_string(label, ret, d->err) < 0)
 		return -EINVAL;
-	return **ret ? kp_field_check_name(label, *ret, d->err) : 0;
+	return **ret ? kp_field_check_name(label, *ret, KP_LABEL_MAX, d->err) : 0;
 }
 
 /* ES-2 */
@@ -75,6 +79,22 @@ static int decode_address_type(const struct kp_decoder *d, const struct kp_field
 	if (!**ret_text)
 		return kp_field_fail(field, d->err, "missing");
 	return kp_field_fail(field, d->err, "'%.64s' is not IPv4, IPv6 or FQDN", *ret_text);
+}
+
+/* ES-11; a time that cannot be read is as none. */
+static int decode_trigger_time(const struct kp_decoder *d, const struct kp_field *root,
+			       struct kp_endpointslice *slice)
+{
+	const struct kp_field *metadata = KP_MEMBER(root, "metadata");
+	const struct kp_field *annotations = KP_MEMBER(metadata, "annotations");
+	const char *text = "";
+
+	if (kp_field_string(KP_MEMBER(annotations,
+				      "endpoints.kubernetes.io/last-change-trigger-time"),
+			    &text, d->err) < 0)
+		return -EINVAL;
+	slice->trigger_us = kp_time_parse_us(text);
+	return 0;
 }
 
 /* Sets ret->proto to 0 when the port is to be left out (ES-3).  No name is the empty name and no

@@ -87,12 +87,13 @@ static bool is_alphanumeric(char c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-int kp_field_check_name(const struct kp_field *field, const char *name, struct kp_err *err)
+int kp_field_check_name(const struct kp_field *field, const char *name, size_t max,
+			struct kp_err *err)
 {
 	size_t len = strlen(name);
 
-	if (len == 0 || len > 253)
-		return kp_field_fail(field, err, "%zu characters, not 1..253", len);
+	if (len == 0 || len > max)
+		return kp_field_fail(field, err, "%zu characters, not 1..%zu", len, max);
 	for (const char *p = name; *p; p++)
 		if (!is_alphanumeric(*p) && *p != '.' && *p != '-')
 			return kp_field_fail(field, err, "'%.64s' is not made of a-z 0-9 . -",

@@ -44,8 +44,13 @@ int kp_field_bool(const struct kp_field *field, bool *ret, struct kp_err *err);
 int kp_field_number(const struct kp_field *field, long min, long max, long *ret,
 		    struct kp_err *err);
 
-/* Checks a name that will stand in logs, dumps and comments of rules: 1 to 253 of [a-z0-9.-]. */
-int kp_field_check_name(const struct kp_field *field, const char *name, struct kp_err *err);
+/* How long names may be: of Services and namespaces, and of everything else. */
+#define KP_LABEL_MAX 63
+#define KP_NAME_MAX 253
+
+/* Checks a name that will stand in logs, dumps and comments of rules: 1 to 'max' of [a-z0-9.-]. */
+int kp_field_check_name(const struct kp_field *field, const char *name, size_t max,
+			struct kp_err *err);
 
 /* The same for the name of a port: up to 63 of [A-Za-z0-9-]. */
 int kp_field_check_port_name(const struct kp_field *field, const char *name, struct kp_err *err);

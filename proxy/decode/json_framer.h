@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Cuts objects out of a stream of JSON text as it arrives.
  *
- * Each element of a top-level object's array "items" is an object; the list round it is not
- * delivered.  A top-level object without such an array is one object itself.  Any number of them
- * may follow one another, with or without white space between.
+ * Each element of a top-level object's array "items" is an object; the list round it is delivered
+ * after them, with its items left out.  A top-level object without such an array is one object
+ * itself.  Any number of them may follow one another, with or without white space between.
+ * Large fields that no decoder reads are left out: managedFields, ownerReferences and targetRef are
+ * delivered empty.
  *
  * Only strings and brackets are looked at: whether an object is valid JSON is for its parser to
- * say.  Memory: at most one object of KP_OBJECT_MAX_BYTES.  A larger one is reported and passed
- * over. */
+ * say.  Memory: at most one object and one list without items, each of KP_OBJECT_MAX_BYTES.  A
+ * larger one is reported and passed over. */
 #ifndef KPROXY_JSON_FRAMER_H
 #define KPROXY_JSON_FRAMER_H
 
@@ -18,6 +20,9 @@ struct kp_json_framer;
 struct kp_json_framer_handler {
 	/* 'text' is not NUL-terminated and borrowed. */
 	void (*object)(void *arg, const struct kp_place *place, const char *text, size_t size);
+
+	/* The end of a list: its text with the items left out.  May be NULL. */
+	void (*list)(void *arg, const struct kp_place *place, const char *text, size_t size);
 
 	/* place->object is 0 when nothing more can be read from the stream. */
 	void (*error)(void *arg, const struct kp_place *place, const char *reason);

@@ -4,11 +4,9 @@
  * What would give a Service other frontends than its author meant spoils the object.  What only
  * costs one extra address is reported and left out, as the reference does. */
 #include <errno.h>
-#include <stdio.h>
-#include <strings.h>
-#include <time.h>
 
 #include "decode/kinds.h"
+#include "util/time.h"
 
 /* The API allows one per family. */
 #define MAX_CLUSTER_IPS 2
@@ -461,25 +459,6 @@ static int decode_affinity(const struct kp_decoder *d, const struct kp_field *sp
 	return 0;
 }
 
-/* Unix time of an RFC 3339 time stamp, 0 for anything else. */
-static int64_t parse_time(const char *text)
-{
-	int hours, minutes, end = 0;
-	struct tm tm = {0};
-	const char *p = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-
-	if (!p)
-		return 0;
-	if (*p == '.')
-		p += 1 + strspn(p + 1, "0123456789");
-	if (strcasecmp(p, "Z") == 0)
-		return timegm(&tm);
-	if ((*p != '+' && *p != '-') || sscanf(p + 1, "%2d:%2d%n", &hours, &minutes, &end) != 2 ||
-	    p[1 + end] || hours < 0 || minutes < 0)
-		return 0;
-	return timegm(&tm) + (*p == '-' ? 1 : -1) * (hours * 3600 + minutes * 60);
-}
-
 static int decode_creation_time(const struct kp_decoder *d, const struct kp_field *root,
 				struct kp_service *service)
 {
@@ -488,6 +467,6 @@ static int decode_creation_time(const struct kp_decoder *d, const struct kp_fiel
 
 	if (kp_field_string(KP_MEMBER(metadata, "creationTimestamp"), &text, d->err) < 0)
 		return -EINVAL;
-	service->created_s = parse_time(text);
+	service->created_s = kp_time_parse_us(text) / 1000000;
 	return 0;
 }

@@ -1,136 +1,83 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "http/health.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <microhttpd.h>
+#include <jansson.h>
 #include <string.h>
 
-#include "kproxy/addr.h"
+#include "util/time.h"
 
-struct kp_health {
-	struct MHD_Daemon *daemon;
-	uv_poll_t poll;
-	bool (*is_healthy)(const void *arg);
-	const void *arg;
-};
-
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned int status,
-			      const char *body)
+void kp_health_queued(struct kp_health *health, int64_t now_us)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(strlen(body), (void *)body,
-									MHD_RESPMEM_PERSISTENT);
-	enum MHD_Result r;
-
-	MHD_add_response_header(response, "Content-Type", "application/json");
-	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-	r = MHD_queue_response(connection, status, response);
-	MHD_destroy_response(response);
-	return r;
+	if (!health->waiting)
+		health->since_us = now_us;
+	health->waiting = true;
 }
 
-static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
-				  const char *method, const char *version, const char *upload,
-				  size_t *upload_size, void **state)
+void kp_health_updated(struct kp_health *health, int64_t time_us)
 {
-	struct kp_health *health = arg;
-
-	(void)method;
-	(void)version;
-	(void)upload;
-	(void)state;
-	*upload_size = 0;
-	if (strcmp(url, "/healthz") != 0)
-		return answer(connection, MHD_HTTP_NOT_FOUND, "{}\n");
-	if (health->is_healthy(health->arg))
-		return answer(connection, MHD_HTTP_OK, "{\"healthy\": true}\n");
-	return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "{\"healthy\": false}\n");
+	health->waiting = false;
+	health->updated_us = time_us;
 }
 
-static void on_ready(uv_poll_t *poll, int status, int events)
+void kp_health_note_node(struct kp_health *health, const struct kp_node *node)
 {
-	struct kp_health *health = poll->data;
-
-	(void)status;
-	(void)events;
-	MHD_run(health->daemon);
+	health->node_seen = health->node_seen || node;
+	health->node_eligible = node && node->eligible;
 }
 
-static int parse_address(const char *text, struct sockaddr_storage *ret, struct kp_err *err)
+bool kp_health_is_live(const struct kp_health *health, int64_t now_us)
 {
-	const char *colon = strrchr(text, ':');
-	enum kp_family family;
-	struct kp_addr addr;
-	char host[64] = "", *end;
-	long port = colon ? strtol(colon + 1, &end, 10) : 0;
-	size_t len = colon ? (size_t)(colon - text) : 0;
+	return !health->waiting || now_us - health->since_us < health->timeout_us;
+}
 
-	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
-		text++;
-		len -= 2;
+static bool is_node_eligible(const struct kp_health *health)
+{
+	return health->node_eligible || !health->node_seen;
+}
+
+static json_t *json_time(int64_t us)
+{
+	char text[KP_TIME_TEXT_SIZE];
+
+	return json_string(kp_time_text(us, text));
+}
+
+static json_t *describe_families(const struct kp_health *health, bool live)
+{
+	json_t *families = json_object();
+
+	for (int f = 0; f < KP_N_FAMILIES; f++)
+		json_object_set_new(families, kp_family_name(f),
+				    json_pack("{s:o, s:b}", "lastUpdated",
+					      json_time(health->updated_us), "healthy", live));
+	return families;
+}
+
+/* HZ-2, HZ-6 */
+static json_t *describe(const struct kp_health *health, bool live, bool ok, int64_t time_us)
+{
+	return json_pack("{s:o, s:o, s:b, s:o}", "lastUpdated",
+			 json_time(ok ? time_us : health->updated_us), "currentTime",
+			 json_time(time_us), "healthy", live, "status",
+			 describe_families(health, live));
+}
+
+void kp_health_answer(const struct kp_health *health, const char *path, int64_t now_us,
+		      int64_t time_us, struct kp_http_answer *ret)
+{
+	bool live = kp_health_is_live(health, now_us), ok = live;
+	json_t *body;
+
+	if (strcmp(path, "/healthz") == 0) {
+		ok = live && is_node_eligible(health);
+	} else if (strcmp(path, "/readyz") == 0) {
+		ok = live && health->updated_us != 0;
+	} else if (strcmp(path, "/livez") != 0) {
+		kp_http_text(ret, 404, "not found\n");
+		return;
 	}
-	if (colon && len < sizeof(host))
-		memcpy(host, text, len);
-	if (!colon || *end || port < 1 || port > 65535 || kp_addr_parse(host, &family, &addr) < 0)
-		return kp_err_set(err, EINVAL,
-				  "health address: expected ADDRESS:PORT with an IP address");
-	memset(ret, 0, sizeof(*ret));
-	if (family == KP_IPV4) {
-		struct sockaddr_in *in = (struct sockaddr_in *)ret;
-
-		in->sin_family = AF_INET;
-		in->sin_port = htons(port);
-		memcpy(&in->sin_addr, addr.bytes, 4);
-	} else {
-		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons(port);
-		memcpy(&in6->sin6_addr, addr.bytes, 16);
-	}
-	return 0;
-}
-
-int kp_health_open(const char *address, uv_loop_t *loop, bool (*is_healthy)(const void *arg),
-		   const void *arg, struct kp_health **ret, struct kp_err *err)
-{
-	struct sockaddr_storage sa;
-	struct kp_health *health;
-	int r = parse_address(address, &sa, err);
-
-	if (r < 0)
-		return r;
-	health = kp_xcalloc(1, sizeof(*health));
-	health->is_healthy = is_healthy;
-	health->arg = arg;
-	/* No thread of its own: the loop watches the server's epoll descriptor. */
-	health->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | (sa.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0, NULL, NULL,
-		on_request, health, MHD_OPTION_SOCK_ADDR, &sa, MHD_OPTION_CONNECTION_LIMIT, 64U,
-		MHD_OPTION_CONNECTION_TIMEOUT, 10U, MHD_OPTION_END);
-	if (!health->daemon) {
-		free(health);
-		return kp_err_errno(err, errno ? errno : EADDRINUSE, "health server on %s",
-				    address);
-	}
-	uv_poll_init(loop, &health->poll,
-		     MHD_get_daemon_info(health->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
-	health->poll.data = health;
-	uv_poll_start(&health->poll, UV_READABLE, on_ready);
-	*ret = health;
-	return 0;
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-	struct kp_health *health = handle->data;
-
-	MHD_stop_daemon(health->daemon);
-	free(health);
-}
-
-void kp_health_close(struct kp_health *health)
-{
-	if (health)
-		uv_close((uv_handle_t *)&health->poll, on_closed);
+	body = describe(health, live, ok, time_us);
+	if (strcmp(path, "/healthz") == 0)
+		json_object_set_new(body, "nodeEligible", json_boolean(is_node_eligible(health)));
+	kp_http_json(ret, ok ? 200 : 503, body);
 }

@@ -18,19 +18,22 @@ struct entry {
 	struct kp_service *service;	  /* NULL: only slices */
 	struct kp_endpointslice **slices; /* borrowed from the slice index, sorted by name */
 	uint32_t n_slices;
-	char key[]; /* "namespace/name" */
+	uint32_t seen; /* the Service's last list */
+	char key[];    /* "namespace/name" */
 };
 
 struct slice {
 	UT_hash_handle hh;
 	struct kp_endpointslice *slice;
 	struct entry *entry; /* the Service it belongs to */
+	uint32_t seen;	     /* last list */
 	char key[];	     /* "namespace/name" */
 };
 
 struct cidr {
 	UT_hash_handle hh;
 	struct kp_servicecidr *cidr;
+	uint32_t seen;
 };
 
 struct kp_store {
@@ -39,7 +42,9 @@ struct kp_store {
 	struct slice *slices;
 	struct cidr *cidrs;
 	struct kp_node *node;
+	uint32_t node_seen;
 	size_t n_services;
+	uint32_t list[KP_N_KINDS]; /* counts the lists of each kind; objects note the last one */
 };
 
 static bool put_service(struct kp_store *store, struct kp_service *service);
@@ -50,6 +55,7 @@ static bool remove_service(struct kp_store *store, const char *key);
 static bool remove_slice(struct kp_store *store, const char *key);
 static bool remove_node(struct kp_store *store, const char *name);
 static bool remove_cidr(struct kp_store *store, const char *name);
+static uint32_t *find_seen(struct kp_store *store, enum kp_kind kind, const char *key);
 
 struct kp_store *kp_store_new(struct kp_tracker *tracker)
 {
@@ -124,6 +130,71 @@ bool kp_store_remove(struct kp_store *store, enum kp_kind kind, const char *ns, 
 		break;
 	}
 	return false;
+}
+
+void kp_store_begin_list(struct kp_store *store, enum kp_kind kind)
+{
+	store->list[kind]++;
+}
+
+void kp_store_keep(struct kp_store *store, enum kp_kind kind, const char *ns, const char *name)
+{
+	kp_autofree char *key = kp_xasprintf("%s%s%s", ns, *ns ? "/" : "", name);
+	uint32_t *seen = find_seen(store, kind, key);
+
+	if (seen)
+		*seen = store->list[kind];
+}
+
+static size_t sweep_services(struct kp_store *store)
+{
+	struct entry *entry, *next;
+	size_t n = 0;
+
+	HASH_ITER (hh, store->entries, entry, next)
+		if (entry->service && entry->seen != store->list[KP_KIND_SERVICE])
+			n += remove_service(store, entry->key);
+	return n;
+}
+
+static size_t sweep_slices(struct kp_store *store)
+{
+	struct slice *slice, *next;
+	size_t n = 0;
+
+	HASH_ITER (hh, store->slices, slice, next)
+		if (slice->seen != store->list[KP_KIND_ENDPOINTSLICE])
+			n += remove_slice(store, slice->key);
+	return n;
+}
+
+static size_t sweep_cidrs(struct kp_store *store)
+{
+	struct cidr *cidr, *next;
+	size_t n = 0;
+
+	HASH_ITER (hh, store->cidrs, cidr, next)
+		if (cidr->seen != store->list[KP_KIND_SERVICECIDR])
+			n += remove_cidr(store, cidr->cidr->name);
+	return n;
+}
+
+size_t kp_store_end_list(struct kp_store *store, enum kp_kind kind)
+{
+	switch (kind) {
+	case KP_KIND_SERVICE:
+		return sweep_services(store);
+	case KP_KIND_ENDPOINTSLICE:
+		return sweep_slices(store);
+	case KP_KIND_NODE:
+		return store->node && store->node_seen != store->list[kind] &&
+		       remove_node(store, store->node->name);
+	case KP_KIND_SERVICECIDR:
+		return sweep_cidrs(store);
+	case KP_N_KINDS:
+		break;
+	}
+	return 0;
 }
 
 bool kp_store_get(const struct kp_store *store, const char *key, struct kp_store_service *ret)
@@ -218,13 +289,14 @@ static bool put_service(struct kp_store *store, struct kp_service *service)
 	kp_autofree char *key = kp_xasprintf("%s/%s", service->ns, service->name);
 	struct entry *entry = get_or_add_entry(store, key);
 
+	entry->seen = store->list[KP_KIND_SERVICE];
 	if (is_known(KP_KIND_SERVICE, entry->service, service))
 		return false;
 	if (!entry->service)
 		store->n_services++;
 	kp_service_free(entry->service);
 	entry->service = service;
-	kp_tracker_mark_service(store->tracker, key);
+	kp_tracker_mark_changed(store->tracker, key, KP_CHANGE_OF_SERVICE);
 	return true;
 }
 
@@ -237,7 +309,7 @@ static bool remove_service(struct kp_store *store, const char *key)
 		return false;
 	kp_service_free(KP_TAKE(entry->service));
 	store->n_services--;
-	kp_tracker_mark_service(store->tracker, key);
+	kp_tracker_mark_changed(store->tracker, key, KP_CHANGE_OF_SERVICE);
 	drop_entry_if_empty(store, entry);
 	return true;
 }
@@ -269,9 +341,14 @@ static void entry_erase(struct entry *entry, const struct kp_endpointslice *slic
 static void detach_slice(struct kp_store *store, struct slice *known)
 {
 	entry_erase(known->entry, known->slice);
-	kp_tracker_mark_service(store->tracker, known->entry->key);
 	drop_entry_if_empty(store, KP_TAKE(known->entry));
 	kp_endpointslice_free(KP_TAKE(known->slice));
+}
+
+static void mark_slice_gone(struct kp_store *store, const struct slice *known)
+{
+	kp_tracker_mark_changed(store->tracker, known->entry->key, KP_CHANGE_OF_ENDPOINTS);
+	kp_tracker_drop_triggers(store->tracker, known->entry->key);
 }
 
 static struct slice *get_or_add_slice(struct kp_store *store, const char *key)
@@ -294,15 +371,20 @@ static bool put_slice(struct kp_store *store, struct kp_endpointslice *slice)
 	kp_autofree char *service_key = kp_xasprintf("%s/%s", slice->ns, slice->service);
 	struct slice *known = get_or_add_slice(store, key);
 
+	known->seen = store->list[KP_KIND_ENDPOINTSLICE];
 	if (is_known(KP_KIND_ENDPOINTSLICE, known->slice, slice))
 		return false;
-	/* The old Service may be another one: both are marked (ES-10). */
+	if (known->slice && strcmp(known->entry->key, service_key) != 0)
+		mark_slice_gone(store, known); /* from another Service (ES-10) */
 	if (known->slice)
 		detach_slice(store, known);
 	known->slice = slice;
 	known->entry = get_or_add_entry(store, service_key);
 	entry_insert(known->entry, slice);
-	kp_tracker_mark_service(store->tracker, service_key);
+	kp_tracker_mark_changed(store->tracker, service_key, KP_CHANGE_OF_ENDPOINTS);
+	if (slice->trigger_us)
+		kp_tracker_add_trigger(store->tracker, service_key, slice->family,
+				       slice->trigger_us);
 	return true;
 }
 
@@ -313,26 +395,26 @@ static bool remove_slice(struct kp_store *store, const char *key)
 	HASH_FIND_STR(store->slices, key, known);
 	if (!known)
 		return false;
+	mark_slice_gone(store, known);
 	detach_slice(store, known);
 	HASH_DEL(store->slices, known);
 	free(known);
 	return true;
 }
 
-static bool same_addresses(const struct kp_node *a, const struct kp_node *b)
+/* A new zone changes which hints apply (ND-5), a new address what source ranges admit (FW-4). */
+static bool concerns_services(const struct kp_node *a, const struct kp_node *b)
 {
-	static const struct kp_addr none[KP_N_FAMILIES];
+	static const struct kp_node unknown = {.zone = ""};
 
-	return memcmp(a ? a->ip : none, b ? b->ip : none, sizeof(none)) == 0;
+	a = a ? a : &unknown;
+	b = b ? b : &unknown;
+	return strcmp(a->zone, b->zone) != 0 || memcmp(a->ip, b->ip, sizeof(a->ip)) != 0;
 }
 
-/* A new zone changes which hints apply, hence what every Service uses (ND-5); a new address, which
- * sources get to load balancers (FW-4). */
 static void replace_node(struct kp_store *store, struct kp_node *node)
 {
-	const char *old_zone = store->node ? store->node->zone : "";
-	const char *new_zone = node ? node->zone : "";
-	bool moved = strcmp(old_zone, new_zone) != 0 || !same_addresses(store->node, node);
+	bool moved = concerns_services(store->node, node);
 
 	kp_node_free(store->node);
 	store->node = node;
@@ -343,6 +425,7 @@ static void replace_node(struct kp_store *store, struct kp_node *node)
 
 static bool put_node(struct kp_store *store, struct kp_node *node)
 {
+	store->node_seen = store->list[KP_KIND_NODE];
 	if (is_known(KP_KIND_NODE, store->node, node))
 		return false;
 	replace_node(store, node);
@@ -363,6 +446,7 @@ static bool put_cidr(struct kp_store *store, struct kp_servicecidr *cidr)
 
 	HASH_FIND_STR(store->cidrs, cidr->name, known);
 	if (known) {
+		known->seen = store->list[KP_KIND_SERVICECIDR];
 		if (is_known(KP_KIND_SERVICECIDR, known->cidr, cidr))
 			return false;
 		/* The hash key is the object's own name, so it leaves together with it. */
@@ -372,6 +456,7 @@ static bool put_cidr(struct kp_store *store, struct kp_servicecidr *cidr)
 		known = kp_xcalloc(1, sizeof(*known));
 	}
 	known->cidr = cidr;
+	known->seen = store->list[KP_KIND_SERVICECIDR];
 	HASH_ADD_KEYPTR(hh, store->cidrs, cidr->name, strlen(cidr->name), known);
 	kp_tracker_mark_facts(store->tracker);
 	return true;
@@ -389,4 +474,29 @@ static bool remove_cidr(struct kp_store *store, const char *name)
 	free(known);
 	kp_tracker_mark_facts(store->tracker);
 	return true;
+}
+
+/* Where an object notes the last list that held it; NULL when there is no such object. */
+static uint32_t *find_seen(struct kp_store *store, enum kp_kind kind, const char *key)
+{
+	struct entry *entry = NULL;
+	struct slice *slice = NULL;
+	struct cidr *cidr = NULL;
+
+	switch (kind) {
+	case KP_KIND_SERVICE:
+		HASH_FIND_STR(store->entries, key, entry);
+		return entry ? &entry->seen : NULL;
+	case KP_KIND_ENDPOINTSLICE:
+		HASH_FIND_STR(store->slices, key, slice);
+		return slice ? &slice->seen : NULL;
+	case KP_KIND_NODE:
+		return &store->node_seen;
+	case KP_KIND_SERVICECIDR:
+		HASH_FIND_STR(store->cidrs, key, cidr);
+		return cidr ? &cidr->seen : NULL;
+	case KP_N_KINDS:
+		break;
+	}
+	return NULL;
 }

@@ -30,6 +30,15 @@ bool kp_store_put(struct kp_store *store, struct kp_object *object);
 /* Removes an object, if it is there.  'ns' is "" for cluster-wide kinds.  True when it was. */
 bool kp_store_remove(struct kp_store *store, enum kp_kind kind, const char *ns, const char *name);
 
+/* A complete list of a kind replaces what is there: begin, put each object, end.  What was neither
+ * put nor kept between the two is then removed.  A list that does not come to its end removes
+ * nothing, and the next one begins anew. */
+void kp_store_begin_list(struct kp_store *store, enum kp_kind kind);
+size_t kp_store_end_list(struct kp_store *store, enum kp_kind kind);
+
+/* The list holds this object, although it could not be read: the known one stays. */
+void kp_store_keep(struct kp_store *store, enum kp_kind kind, const char *ns, const char *name);
+
 /* Looks a Service name up; false when neither a Service nor a slice has it.  '*ret' borrows, valid
  * until the store changes. */
 bool kp_store_get(const struct kp_store *store, const char *key, struct kp_store_service *ret);

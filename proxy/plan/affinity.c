@@ -118,9 +118,21 @@ static int assign_endpoints(struct kp_vservice *v, const struct kp_vservice *old
 	return r < 0 ? r : s;
 }
 
+static void give_up(struct kp_affinity_ids *ids, struct kp_vservice *v)
+{
+	clear_bit(ids->used[v->family], v->affinity.id);
+	v->affinity = (struct kp_affinity){0};
+	for (uint32_t i = 0; i < v->cluster.n; i++)
+		v->cluster.slots[i].id = 0;
+	for (uint32_t i = 0; i < v->local.n; i++)
+		v->local.slots[i].id = 0;
+}
+
 static int assign_vservice(struct kp_affinity_ids *ids, struct kp_vservice *v,
 			   const struct kp_vservice *old)
 {
+	int r;
+
 	if (old && old->affinity.id) {
 		v->affinity.id = old->affinity.id;
 		v->affinity.last_endpoint_id = old->affinity.last_endpoint_id;
@@ -128,11 +140,10 @@ static int assign_vservice(struct kp_affinity_ids *ids, struct kp_vservice *v,
 		v->affinity.id = take_next(ids->used[v->family], &ids->last[v->family],
 					   KP_MAX_AFFINITY_ID);
 	}
-	if (!v->affinity.id) {
-		v->affinity.timeout_s = 0;
-		return -ENOSPC;
-	}
-	return assign_endpoints(v, old);
+	r = v->affinity.id ? assign_endpoints(v, old) : -ENOSPC;
+	if (r < 0)
+		give_up(ids, v);
+	return r;
 }
 
 int kp_affinity_assign(struct kp_affinity_ids *ids, struct kp_vservices *want,

@@ -19,7 +19,8 @@ void kp_affinity_ids_reset(struct kp_affinity_ids *ids, const struct kp_state *h
 /* Gives ids to the virtual services of 'want' that have affinity and to their endpoints, the same
  * as in 'have' where they are in both, and takes back those that only 'have' holds.
  *
- * -ENOSPC when there are none left: what got no id is balanced without affinity. */
+ * -ENOSPC when there are none left: a virtual service that lacks one is balanced without affinity.
+ */
 int kp_affinity_assign(struct kp_affinity_ids *ids, struct kp_vservices *want,
 		       const struct kp_vservices *have);
 

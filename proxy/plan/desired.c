@@ -40,8 +40,9 @@ static void add_frontends(struct kp_vservice *v, const struct kp_service *servic
 							  : KP_POLICY_EXTERNAL;
 
 	add_frontend(v, KP_CLUSTER_IP, internal, &service->cluster_ip[v->family], port->port);
-	add_frontends_of(v, KP_EXTERNAL_IP, external, &service->external_ips, port->port);
+	/* An address that is both is a load balancer's: those have a guard (FW-1). */
 	add_frontends_of(v, KP_LOAD_BALANCER_IP, external, &service->vips, port->port);
+	add_frontends_of(v, KP_EXTERNAL_IP, external, &service->external_ips, port->port);
 	if (port->node_port)
 		add_frontend(v, KP_NODE_PORT, external, &any, port->node_port);
 }
@@ -67,18 +68,6 @@ static void drop_set(struct kp_endpoint_set *set)
 {
 	free(set->slots);
 	memset(set, 0, sizeof(*set));
-}
-
-/* Keeps only the sets that a frontend uses, so that nothing else is programmed or compared. */
-static void set_endpoints(struct kp_vservice *v, struct kp_endpoint_choice *choice)
-{
-	if (!uses_cluster_set(v))
-		drop_set(&choice->cluster);
-	if (!uses_local_set(v))
-		drop_set(&choice->local);
-	v->cluster = choice->cluster;
-	v->local = choice->local;
-	v->has_any = choice->any;
 }
 
 static bool contains(const struct kp_prefix *items, size_t n, enum kp_family family,
@@ -144,7 +133,12 @@ static void build_family(const struct kp_store_service *ss, enum kp_family famil
 		add_frontends(v, service, port);
 		set_sources(v, service, node);
 		kp_endpoints_choose(ss, port, family, node ? node->zone : "", &choice);
-		set_endpoints(v, &choice);
+		v->cluster = choice.cluster;
+		v->local = choice.local;
+		v->has_any = choice.any;
+		if (v->proto != IPPROTO_UDP)
+			drop_set(&choice.serving);
+		v->serving = choice.serving;
 		v->affinity.timeout_s = service->sticky_timeout_s;
 	}
 }
@@ -158,4 +152,37 @@ void kp_desired_build(const struct kp_store_service *service, const struct kp_no
 		if (!kp_addr_is_zero(&service->service->cluster_ip[family]))
 			build_family(service, family, node, ret);
 	kp_vservices_sort(ret);
+}
+
+static bool has_guard(const struct kp_vservice *v)
+{
+	for (size_t i = 0; i < v->n_frontends; i++)
+		if (v->frontends[i].guarded)
+			return true;
+	return false;
+}
+
+/* Without endpoints all clients are rejected, whatever the policy and affinity. */
+static void forget_balancing(struct kp_vservice *v)
+{
+	v->affinity.timeout_s = 0;
+	for (size_t i = 0; i < v->n_frontends; i++)
+		v->frontends[i].policy = v->frontends[i].type == KP_CLUSTER_IP ? KP_POLICY_INTERNAL
+									       : KP_POLICY_EXTERNAL;
+}
+
+void kp_desired_prune(struct kp_vservices *vs)
+{
+	for (size_t i = 0; i < vs->n; i++) {
+		struct kp_vservice *v = &vs->items[i];
+
+		if (!uses_cluster_set(v))
+			drop_set(&v->cluster);
+		if (!uses_local_set(v))
+			drop_set(&v->local);
+		if (!has_guard(v))
+			v->n_sources = 0;
+		if (!v->has_any)
+			forget_balancing(v);
+	}
 }

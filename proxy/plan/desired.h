@@ -15,4 +15,8 @@
 void kp_desired_build(const struct kp_store_service *service, const struct kp_node *node,
 		      struct kp_vservices *ret);
 
+/* Drops endpoint sets and sources that no frontend uses, and policies and affinity where there are
+ * no endpoints, so that a state holds only what can be programmed and read back. */
+void kp_desired_prune(struct kp_vservices *vs);
+
 #endif

@@ -150,15 +150,24 @@ static void choose_cluster(const struct candidates *c, const char *zone,
 			add(ret, &c->items[i]);
 }
 
-static void choose_local(const struct candidates *c, struct kp_endpoint_set *ret)
+/* True when they are ready. */
+static bool choose_local(const struct candidates *c, struct kp_endpoint_set *ret)
 {
 	for (size_t i = 0; i < c->n; i++)
 		if (c->items[i].endpoint->ready && c->items[i].endpoint->local)
 			add(ret, &c->items[i]);
 	if (ret->n > 0)
-		return;
+		return true;
 	for (size_t i = 0; i < c->n; i++)
 		if (is_fallback(c->items[i].endpoint) && c->items[i].endpoint->local)
+			add(ret, &c->items[i]);
+	return false;
+}
+
+static void choose_serving(const struct candidates *c, struct kp_endpoint_set *ret)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->items[i].endpoint->ready || c->items[i].endpoint->serving)
 			add(ret, &c->items[i]);
 }
 
@@ -179,7 +188,38 @@ void kp_endpoints_choose(const struct kp_store_service *service, const struct kp
 	collect(service, port, family, &c);
 	sort_and_dedupe(&c);
 	choose_cluster(&c, zone, &ret->cluster);
-	choose_local(&c, &ret->local);
+	ret->local_ready = choose_local(&c, &ret->local);
+	choose_serving(&c, &ret->serving);
 	ret->any = any_usable(&c);
 	free(c.items);
+}
+
+static bool has_addr(const struct kp_endpoint_set *set, const struct kp_addr *addr)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (kp_addr_equal(&set->slots[i].addr, addr))
+			return true;
+	return false;
+}
+
+size_t kp_endpoints_count_local(const struct kp_store_service *service, enum kp_family family)
+{
+	struct kp_endpoint_set addrs = {0};
+	size_t n;
+
+	for (size_t p = 0; p < service->service->n_ports; p++) {
+		struct kp_endpoint_choice choice;
+
+		/* Topology does not matter to the local set, so any zone will do. */
+		kp_endpoints_choose(service, &service->service->ports[p], family, "", &choice);
+		for (uint32_t i = 0; choice.local_ready && i < choice.local.n; i++)
+			if (!has_addr(&addrs, &choice.local.slots[i].addr))
+				kp_endpoint_set_add(&addrs, &choice.local.slots[i].addr, 0);
+		free(choice.cluster.slots);
+		free(choice.local.slots);
+		free(choice.serving.slots);
+	}
+	n = addrs.n;
+	free(addrs.slots);
+	return n;
 }

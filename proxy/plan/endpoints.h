@@ -10,12 +10,17 @@
 struct kp_endpoint_choice {
 	struct kp_endpoint_set cluster; /* EP-2 */
 	struct kp_endpoint_set local;	/* EP-3 */
+	struct kp_endpoint_set serving; /* all that serve, terminating or not (CT-3) */
 	bool any;			/* a usable endpoint exists on some node (EP-5) */
+	bool local_ready;		/* 'local' is ready, and not what terminates (HC-8) */
 };
 
 /* Chooses among the endpoints of one family that belong to 'port'.  Sets are sorted by address and
- * port, free of duplicates, and hold KP_MAX_SLOTS at most.  The caller owns both sets. */
+ * port, free of duplicates, and hold KP_MAX_SLOTS at most.  The caller owns the sets. */
 void kp_endpoints_choose(const struct kp_store_service *service, const struct kp_service_port *port,
 			 enum kp_family family, const char *zone, struct kp_endpoint_choice *ret);
+
+/* The number of addresses of ready endpoints on our node, over all ports of a Service (HC-3). */
+size_t kp_endpoints_count_local(const struct kp_store_service *service, enum kp_family family);
 
 #endif

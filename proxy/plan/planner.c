@@ -111,9 +111,11 @@ static void settle(struct pass *pass)
 		struct kp_change *change = &plan->changes[i];
 
 		kp_claims_filter(pass->planner->claims, change->owner, &change->want, &events);
+		kp_desired_prune(&change->want);
 		kp_slots_keep(&change->want, change->have);
 		assign_affinity(pass->planner, change);
-		if (!plan->full && kp_vservices_equal(&change->want, change->have))
+		if (!plan->full && kp_vservices_equal(&change->want, change->have) &&
+		    kp_vservices_serve_equal(&change->want, change->have))
 			kp_vservices_clear(&change->want);
 		else
 			plan->changes[kept++] = *change;

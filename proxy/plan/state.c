@@ -13,6 +13,7 @@ void kp_vservice_clear(struct kp_vservice *v)
 	free(v->cluster.slots);
 	free(v->local.slots);
 	free(v->sources);
+	free(v->serving.slots);
 	memset(v, 0, sizeof(*v));
 }
 
@@ -145,6 +146,16 @@ bool kp_vservices_equal(const struct kp_vservices *a, const struct kp_vservices 
 	return true;
 }
 
+bool kp_vservices_serve_equal(const struct kp_vservices *a, const struct kp_vservices *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!sets_equal(&a->items[i].serving, &b->items[i].serving))
+			return false;
+	return true;
+}
+
 const struct kp_vservice *kp_vservices_find(const struct kp_vservices *vs,
 					    const struct kp_vservice *like)
 {
@@ -204,6 +215,7 @@ void kp_state_clear(struct kp_state *state)
 	HASH_ITER (hh, state->entries, entry, tmp)
 		entry_remove(state, entry);
 	kp_facts_clear(&state->facts);
+	memset(state->last_affinity_id, 0, sizeof(state->last_affinity_id));
 }
 
 static struct kp_state_entry *entry_find(const struct kp_state *state, const char *owner)

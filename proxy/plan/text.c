@@ -5,6 +5,7 @@
  *     + default/web:http tcp IPv4 cluster[0] 10.180.0.4:8080
  *
  * '+' is put, '-' is removed; what stays the same is not printed. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "plan/planner.h"
@@ -44,7 +45,7 @@ static void print_frontend(const struct printer *p, char sign, const struct kp_v
 	else
 		fprintf(p->out, " %s %s", type_names[f->type],
 			kp_addr_port_text(v->family, &f->addr, f->port, addr));
-	fprintf(p->out, " %s", policy_names[f->policy]);
+	fprintf(p->out, " %s%s", policy_names[f->policy], f->guarded ? " guarded" : "");
 	if (v->cluster.n == 0 && v->local.n == 0)
 		fputs(v->has_any ? " drop" : " reject", p->out);
 	fputc('\n', p->out);
@@ -58,7 +59,7 @@ static bool has_frontend(const struct kp_vservice *v, const struct kp_vservice *
 		return false;
 	for (size_t i = 0; i < v->n_frontends; i++)
 		if (v->frontends[i].type == f->type && v->frontends[i].port == f->port &&
-		    v->frontends[i].policy == f->policy &&
+		    v->frontends[i].policy == f->policy && v->frontends[i].guarded == f->guarded &&
 		    kp_addr_equal(&v->frontends[i].addr, &f->addr))
 			return true;
 	return false;
@@ -82,6 +83,39 @@ static void print_slots(const struct printer *p, char sign, const struct kp_vser
 	}
 }
 
+static void print_affinity(const struct printer *p, char sign, const struct kp_vservice *v,
+			   const struct kp_vservice *other)
+{
+	if (!v->affinity.timeout_s || (other && other->affinity.timeout_s == v->affinity.timeout_s))
+		return;
+	print_name(p, sign, v);
+	fprintf(p->out, " %s affinity %" PRIu32 " s\n", kp_family_name(v->family),
+		v->affinity.timeout_s);
+}
+
+static bool has_source(const struct kp_vservice *v, const struct kp_prefix *source)
+{
+	for (size_t i = 0; v && i < v->n_sources; i++)
+		if (v->sources[i].len == source->len &&
+		    kp_addr_equal(&v->sources[i].addr, &source->addr))
+			return true;
+	return false;
+}
+
+static void print_sources(const struct printer *p, char sign, const struct kp_vservice *v,
+			  const struct kp_vservice *other)
+{
+	char text[KP_ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < v->n_sources; i++) {
+		if (has_source(other, &v->sources[i]))
+			continue;
+		print_name(p, sign, v);
+		fprintf(p->out, " %s source %s\n", kp_family_name(v->family),
+			kp_prefix_text(&v->sources[i], text));
+	}
+}
+
 /* Prints what 'v' has and 'other' has not. */
 static void print_difference(const struct printer *p, char sign, const struct kp_vservice *v,
 			     const struct kp_vservice *other)
@@ -89,6 +123,8 @@ static void print_difference(const struct printer *p, char sign, const struct kp
 	for (size_t i = 0; i < v->n_frontends; i++)
 		if (!has_frontend(other, v, &v->frontends[i]))
 			print_frontend(p, sign, v, &v->frontends[i]);
+	print_affinity(p, sign, v, other);
+	print_sources(p, sign, v, other);
 	print_slots(p, sign, v, "cluster", &v->cluster, other ? &other->cluster : NULL);
 	print_slots(p, sign, v, "local", &v->local, other ? &other->local : NULL);
 }

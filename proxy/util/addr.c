@@ -54,6 +54,46 @@ int kp_addr_parse(const char *text, enum kp_family *ret_family, struct kp_addr *
 	return 0;
 }
 
+static int parse_port(const char *text, uint16_t *ret)
+{
+	unsigned long port;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	port = strtoul(text, &end, 10);
+	if (*end || port < 1 || port > UINT16_MAX)
+		return -EINVAL;
+	*ret = port;
+	return 0;
+}
+
+int kp_addr_port_parse(const char *text, uint16_t default_port, struct kp_addr_port *ret)
+{
+	struct kp_addr_port at = {.port = default_port};
+	const char *end = strchr(text, ':'); /* of the address */
+	bool bracket = *text == '[';
+	enum kp_family family;
+	char host[64];
+
+	if (bracket)
+		end = strchr(++text, ']');
+	else if (!end || strchr(end + 1, ':'))
+		end = text + strlen(text);
+	if (!end || (size_t)(end - text) >= sizeof(host))
+		return -EINVAL;
+	memcpy(host, text, end - text);
+	host[end - text] = 0;
+	if (kp_addr_parse(host, &family, &at.addr) < 0 || (bracket && family != KP_IPV6))
+		return -EINVAL;
+	end += bracket;
+	if (*end && (*end != ':' || parse_port(end + 1, &at.port) < 0))
+		return -EINVAL;
+	at.family = family;
+	*ret = at;
+	return 0;
+}
+
 static void clear_host_bits(struct kp_prefix *prefix)
 {
 	for (unsigned int i = 0; i < sizeof(prefix->addr.bytes); i++) {

@@ -12,12 +12,22 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("mode", getattr(metafunc.module, "MODES", ("nft",)))
 
 
-@pytest.fixture
-def node(tmp_path, mode):
+def make_node(directory, mode="nft"):
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    node = Node(str(tmp_path), mode)
+    node = Node(str(directory), mode)
     try:
         yield node
     finally:
         node.close()
+
+
+@pytest.fixture
+def node(tmp_path, mode):
+    yield from make_node(tmp_path, mode)
+
+
+@pytest.fixture(scope="module")
+def shared_node(tmp_path_factory):
+    """One node for all tests of a file that only ask."""
+    yield from make_node(tmp_path_factory.mktemp("manifests"))

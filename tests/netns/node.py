@@ -70,6 +70,76 @@ print(json.dumps({"answers": answers, "errors": errors, "slowest": slowest}))
 """
 
 
+# Reads [address, port, protocol, seconds, source or null] from its standard input and asks all at the
+# same time; prints an answer or the name of an error for each.
+ASKER = r"""
+import concurrent.futures, json, socket, sys
+def ask(case):
+    address, port, proto, seconds, source = case
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(family, kind) as s:
+        s.settimeout(seconds)
+        try:
+            if source:
+                s.bind((source, 0))
+            s.connect((address, port))
+            if proto == "udp":
+                s.send(b"?")
+            return s.recv(200).decode().replace("::ffff:", "")
+        except OSError as e:
+            return type(e).__name__
+with concurrent.futures.ThreadPoolExecutor(32) as pool:
+    print(json.dumps(list(pool.map(ask, json.load(sys.stdin)))))
+"""
+
+# Sends one datagram from each of the sources to an address and port.
+SENDER = r"""
+import json, socket, sys
+address, port = sys.argv[1], int(sys.argv[2])
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+for source, source_port in json.load(sys.stdin):
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.bind((source, source_port))
+        s.sendto(b"?", (address, port))
+"""
+
+# Counts datagrams to each of its addresses; tells and forgets them for each line it reads.
+SINK = r"""
+import json, socket, sys
+port, sockets = int(sys.argv[1]), {}
+for ip in sys.argv[2:]:
+    s = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)  # SO_RCVBUFFORCE
+    s.setblocking(False)
+    s.bind((ip, port))
+    sockets[ip] = s
+def count(s):
+    n = 0
+    try:
+        while True:
+            s.recv(16)
+            n += 1
+    except BlockingIOError:
+        return n
+print("ready", flush=True)
+for _ in sys.stdin:
+    print(json.dumps({ip: count(s) for ip, s in sockets.items()}), flush=True)
+"""
+
+HTTP = r"""
+import json, sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=5)
+except urllib.error.HTTPError as e:
+    answer = e
+except OSError as e:
+    print(json.dumps([0, {}, str(e)]))
+    sys.exit()
+print(json.dumps([answer.status, dict(answer.headers), answer.read().decode()]))
+"""
+
+
 def run(*argv, check=True, **kwargs):
     return subprocess.run([str(a) for a in argv], check=check, text=True, capture_output=True,
                           **kwargs)
@@ -91,6 +161,21 @@ class Answers:
             server, peer = answer.split()
             self.servers[server] = self.servers.get(server, 0) + count
             self.peers.add(peer)
+
+
+class Sink:
+    """Endpoints that count datagrams."""
+
+    def __init__(self, host, port, ips):
+        self.process = host.popen(sys.executable, "-c", SINK, port, *ips, stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def counts(self):
+        """How many have come to each address since the last time."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
 
 
 class Load:
@@ -180,6 +265,19 @@ class Host:
     def ask(self, address, port, proto="tcp", count=1):
         return Answers(self.run(sys.executable, "-c", CLIENT, address, port, proto, count).stdout)
 
+    def ask_all(self, cases):
+        """Cases are (address, port, protocol, seconds, source or None); returns for each the answer
+        "server peer" or the name of an error."""
+        return json.loads(self.run(sys.executable, "-c", ASKER, input=json.dumps(cases)).stdout)
+
+    def send_each(self, address, port, sources):
+        """One datagram from each of the sources, (address, port)."""
+        self.run(sys.executable, "-c", SENDER, address, port, input=json.dumps(sources))
+
+    def http(self, url):
+        """Status (0 when nobody answers), headers and body."""
+        return json.loads(self.run(sys.executable, "-c", HTTP, url).stdout)
+
     def load(self, address, port, proto="tcp", n_clients=8):
         """Clients that connect over and over until they are told to stop."""
         return Load([self.popen(sys.executable, "-c", CLIENT, address, port, proto, 0,
@@ -205,23 +303,28 @@ class Node(Host):
         self.id = secrets.token_hex(4)
         self.hosts, self.directory, self.mode = [], directory, mode
         super().__init__(f"kp-{self.id}-node", Hooks(f"kp-{self.id}") if mode == "bpf" else None)
-        for setting in ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
+        # Without a rate limit, each rejected datagram is answered.
+        for setting in ("net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0",
+                        "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
                         "net.ipv6.conf.default.accept_dad=0"):
             self.run("sysctl", "-qw", setting)
         self.outside = self.connect("outside", "eth1", (self.IP4, self.OUTSIDE4, 24),
                                     (self.IP6, self.OUTSIDE6, 64))
-        # The outside client reaches cluster IPs through the node, as a router would do.
-        for route in ("10.96.0.0/16",):
+        # The outside client reaches cluster IPs, external and load balancer IPs through the node, as a
+        # router would do.
+        for route in ("10.96.0.0/16", "203.0.113.0/24"):
             self.outside.run("ip", "route", "add", route, "via", self.IP4)
-        self.outside.run("ip", "-6", "route", "add", "fd00:10:96::/112", "via", self.IP6)
+        for route in ("fd00:10:96::/112", "2001:db8:5::/112"):
+            self.outside.run("ip", "-6", "route", "add", route, "via", self.IP6)
         # The node needs a default route, or connect() to a cluster IP fails before netfilter sees
         # it; it leads nowhere that answers.
-        upstream = self.connect("upstream", "eth2", ("198.51.100.1", "198.51.100.2", 24),
+        self.upstream = self.connect("upstream", "eth2", ("198.51.100.1", "198.51.100.2", 24),
                                 ("2001:db8:1::1", "2001:db8:1::2", 64))
-        upstream.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+        self.upstream.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
         self.run("ip", "route", "add", "default", "via", "198.51.100.2")
         self.run("ip", "-6", "route", "add", "default", "via", "2001:db8:1::2")
         self.daemon = None
+        self.cluster_cidr = ["--cluster-cidr=10.180.0.0/16,fd00:10:180::/64"]
 
     def connect(self, name, interface, v4, v6):
         host = Host(f"kp-{self.id}-{name}")
@@ -263,11 +366,21 @@ class Node(Host):
         """As many pods as 10.180.1.0/24 holds, all in one namespace; each answers by its address."""
         host = self.pod(250)
         host.ips = [f"10.180.1.{i}" for i in range(1, n + 1)]
+        # A client that is masqueraded to the port of a former one would wait for its end.
+        host.run("sysctl", "-qw", "net.ipv4.tcp_max_tw_buckets=0")
         for ip in host.ips:
             host.run("ip", "addr", "add", f"{ip}/32", "dev", "eth0")
         self.run("ip", "route", "add", "10.180.1.0/24", "dev", "pod250")
         host.serve("", *ports)
         return host
+
+    def give_networks(self, host, *networks):
+        """All addresses of these networks belong to the pod."""
+        host.run("sysctl", "-qw", "net.ipv6.ip_nonlocal_bind=1")
+        for network in networks:
+            host.run("ip", "route", "add", "local", network, "dev", "lo")
+            via = host.ip6 if ":" in network else host.ip4
+            self.run("ip", "route", "add", network, "via", via)
 
     def write(self, name, *objects):
         """Puts objects into a manifest, atomically."""
@@ -280,7 +393,7 @@ class Node(Host):
         mode = ["--mode=bpf", "--strict", *self.hooks.argv] if self.hooks else [
             "--mode=nft", "--bpf-root=/nonexistent"]
         return [KPROXY, *mode, f"--manifests={self.directory}", "--hostname-override=node1",
-                "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64", *extra]
+                *self.cluster_cidr, *extra]
 
     def start(self, *extra, **kwargs):
         self.daemon = self.popen(*self.argv("--healthz-bind-address=127.0.0.1:10256", *extra),
@@ -289,7 +402,7 @@ class Node(Host):
 
     def is_ready(self):
         return self.run(sys.executable, "-c", "import urllib.request as u; "
-                        "u.urlopen('http://127.0.0.1:10256/healthz')", check=False).returncode == 0
+                        "u.urlopen('http://127.0.0.1:10256/readyz')", check=False).returncode == 0
 
     def stop(self, how=signal.SIGTERM):
         pid = self.daemon.pid
@@ -313,27 +426,38 @@ class Node(Host):
             self.hooks.close()
 
 
-def service(name, ips, ports, **spec):
-    """ports: (name, protocol, port[, nodePort])"""
+def service(name, ips, ports, vips=(), **spec):
+    """ports: (name, protocol, port[, nodePort]); vips: of status.loadBalancer"""
     return {"apiVersion": "v1", "kind": "Service",
             "metadata": {"name": name, "namespace": "default"},
             "spec": {"clusterIP": ips[0], "clusterIPs": ips,
                      "ipFamilies": ["IPv6" if ":" in ip else "IPv4" for ip in ips],
                      "ports": [dict(zip(("name", "protocol", "port", "nodePort"), p))
-                               for p in ports], **spec}}
+                               for p in ports], **spec},
+            **({"status": {"loadBalancer": {"ingress": [{"ip": ip} for ip in vips]}}} if vips
+               else {})}
 
 
 def endpointslice(name, service_name, addresses, ports, family="IPv4"):
-    """ports: (name, protocol, port)"""
+    """ports: (name, protocol, port); addresses are ready and on this node, or whole endpoints"""
     return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
             "metadata": {"name": name, "namespace": "default",
                          "labels": {"kubernetes.io/service-name": service_name}},
             "ports": [dict(zip(("name", "protocol", "port"), p)) for p in ports],
             "endpoints": [{"addresses": [a], "conditions": {"ready": True}, "nodeName": "node1"}
-                          for a in addresses]}
+                          if isinstance(a, str) else a for a in addresses]}
 
 
-def node_object():
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1"},
-            "status": {"addresses": [{"type": "InternalIP", "address": Node.IP4},
-                                     {"type": "InternalIP", "address": Node.IP6}]}}
+def endpoint(address, node="node1", ready=True, serving=True, terminating=False, **hints):
+    """hints: forZones=["a"], forNodes=["node1"]"""
+    return {"addresses": [address], "nodeName": node,
+            "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
+            "hints": {kind: [{"name": name} for name in names] for kind, names in hints.items()}}
+
+
+def node_object(*addresses, zone=None):
+    return {"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": "node1",
+                         "labels": {"topology.kubernetes.io/zone": zone} if zone else {}},
+            "status": {"addresses": [{"type": "InternalIP", "address": address}
+                                     for address in addresses or (Node.IP4, Node.IP6)]}}

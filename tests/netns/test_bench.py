@@ -15,6 +15,7 @@ def test_benchmark_runs():
     result = subprocess.run([sys.executable, RUN, "--quick", "--build", os.path.dirname(KPROXY)],
                             text=True, capture_output=True, check=False)
     assert result.returncode == 0, result.stderr
-    for heading in ("first sync, ms", "one endpoint moved, µs", "load, `nft -f`", "direct, 1/s"):
+    for heading in ("first sync, ms", "one endpoint moved, µs", "load, `nft -f`", "direct, 1/s",
+                    "netlink, kB | chains | rules | one", "more for each, µs"):
         table = result.stdout.split(heading)[1].split("\n\n")[0]
         assert len(table.splitlines()) == 4, table

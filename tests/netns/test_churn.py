@@ -3,9 +3,10 @@
 import itertools
 import os
 import signal
+import subprocess
 import time
 
-from node import endpointslice, node_object, service, wait_for
+from node import Node, endpoint, endpointslice, node_object, service, wait_for
 
 MODES = ("nft", "bpf")
 
@@ -93,3 +94,58 @@ def test_kill_and_restart_under_load(node, tmp_path):  # SY-10, SY-11
         node.start()
     assert_undisturbed(load.stop())
     assert "kproxy" not in monitor.close()
+
+
+class Sniffer:
+    """Counts what leaves the node for the world with a service address as destination."""
+
+    def __init__(self, host):
+        self.process = host.popen("tcpdump", "-lnni", "eth0", "dst net 10.96.0.0/16 or "
+                                  "dst net fd00:10:96::/112", stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+        assert "tcpdump" in self.process.stderr.readline()
+        assert "listening" in self.process.stderr.readline()
+
+    def close(self):
+        self.process.terminate()
+        return self.process.communicate()[0]
+
+
+def objects(number, round_, pods):
+    """Service 'sN', whose policies, affinity and endpoints all depend on the round; one pod always stays,
+    and for some rounds it is called another node's."""
+    spec = {"internalTrafficPolicy": ("Cluster", "Local")[round_ // 2 % 2],
+            "externalTrafficPolicy": ("Cluster", "Local")[round_ // 3 % 2],
+            "sessionAffinity": ("None", "ClientIP")[round_ // 5 % 2], "type": "NodePort"}
+    staying, moving = pods[0], pods[1:]
+    n = round_ * 7 % len(moving)
+    yield service(f"s{number}", [f"10.96.1.{number}"], [("http", "TCP", 80, 30100 + number)], **spec)
+    yield endpointslice(f"s{number}-a", f"s{number}",
+                        [endpoint(staying), *(endpoint(ip, f"node{1 + (round_ + i) % 2}")
+                                              for i, ip in enumerate(moving[:n]))],
+                        [("http", "TCP", 8080)])
+
+
+def test_policies_and_affinity_change_under_load(node):  # SA-6, RJ-7
+    """Nothing fails, and no packet leaves untranslated."""
+    crowd, client = node.crowd(20, 8080), node.pod(9)
+    node.write("node.json", node_object())
+    for number in range(1, 5):
+        node.write(f"s{number}.json", *objects(number, number, crowd.ips))
+    node.start()
+    sniffer = Sniffer(node.upstream)
+    # The test of the test: what is not translated shows there.
+    client.ask("10.96.9.9", 80)
+    loads = [client.load(f"10.96.1.{n}", 80, n_clients=1) for n in range(1, 5)]
+    loads += [host.load(Node.IP4, 30100 + n, n_clients=1)
+              for n, host in ((1, node.outside), (2, node.outside), (3, client), (4, node))]
+    end = time.monotonic() + SECONDS
+    for round_ in itertools.count():
+        if time.monotonic() > end:
+            break
+        number = 1 + round_ % 4
+        node.write(f"s{number}.json", *objects(number, round_ // 4, crowd.ips))
+    for load in loads:
+        assert_undisturbed(load.stop())
+    leaked = [line for line in sniffer.close().splitlines() if line]
+    assert leaked and all("10.96.9.9" in line for line in leaked), leaked

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """kproxy dump: what is in the kernel, without a daemon."""
-from node import KPROXY
+from node import KPROXY, endpointslice, node_object, service
 from test_traffic import web
 
 
@@ -59,3 +59,15 @@ def test_unknown_service_and_empty_kernel(node):
     result = node.run(KPROXY, "dump", "default/web", check=False)
     assert result.returncode == 1
     assert result.stderr == "kproxy dump: Service default/web has nothing in the kernel\n"
+
+
+def test_the_longest_names(node):
+    name, port = "n" * 63, "p" * 63
+    service_ = service(name, ["10.96.0.20"], [(port, "TCP", 80)])
+    slice_ = endpointslice("slice", name, ["10.180.0.1"], [(port, "TCP", 8080)])
+    for object_ in (service_, slice_):
+        object_["metadata"]["namespace"] = name
+    node.write("long.json", node_object(), service_, slice_)
+    node.once()
+    assert node.dump(f"{name}/{name}")["services"][0]["portName"] == port
+    assert "ops=0" in node.once().stderr

@@ -138,6 +138,13 @@ def test_restart_changes_nothing(node):  # SY-10, SY-11
 
 def test_ruleset_lists_and_loads_with_nft(node):
     web(node, [1, 2, 3])
+    node.write("more.json",
+               service("more", ["10.96.0.11", "fd00:10:96::11"], [("http", "TCP", 80, 30081)],
+                       vips=["203.0.113.1", "2001:db8:5::1"], sessionAffinity="ClientIP",
+                       internalTrafficPolicy="Local", externalTrafficPolicy="Local",
+                       loadBalancerSourceRanges=["192.0.2.0/24", "2001:db8::/64"],
+                       type="LoadBalancer", healthCheckNodePort=32000),
+               endpointslice("more-4", "more", ["10.180.0.1"], [("http", "TCP", 8080)]))
     node.once()
     listing = node.run("nft", "list", "ruleset").stdout
     assert 'comment "default/web:http"' in node.run("nft", "list", "map", "ip", "kproxy",

@@ -23,6 +23,8 @@ struct port {
 struct service {
 	bool exists, has[KP_N_FAMILIES], external_local, internal_local;
 	unsigned int ip[KP_N_FAMILIES], created_s, n_ports, n_external, n_vips;
+	unsigned int timeout; /* of affinity, an index */
+	unsigned int sources; /* a bit per range */
 	struct port ports[MAX_PORTS];
 	unsigned int external[MAX_ADDRS], vips[MAX_ADDRS];
 };
@@ -40,7 +42,6 @@ struct slice {
 
 struct world {
 	uint64_t random;
-	bool local_policies;
 	struct service services[N_SERVICES];
 	struct slice slices[N_SLICES];
 	unsigned int cidrs[N_CIDRS]; /* a bit per prefix, 0: not there */
@@ -57,12 +58,24 @@ static const char *const cidrs[] = {
 	"255.0.0.0/8",	"fd00::/16",	"fd00:10:96::/112", "fd00:10:97::/112",
 };
 
-struct world *world_new(uint64_t seed, bool local_policies)
+/* Sources that load balancers admit; some hold the node's address. */
+static const char *const sources[] = {
+	"10.0.0.0/8", "10.180.0.0/16", "192.0.2.2/32", "192.0.2.0/29",
+	"0.0.0.0/0",  "2001:db8::/64", "fd00::/16",    "2001:db8::2/128",
+};
+
+static const uint32_t timeouts_s[] = {0, 0, 1, 600, 10800};
+
+enum {
+	N_SOURCES = sizeof(sources) / sizeof(sources[0]),
+	N_TIMEOUTS = sizeof(timeouts_s) / sizeof(timeouts_s[0]),
+};
+
+struct world *world_new(uint64_t seed)
 {
 	struct world *w = kp_xcalloc(1, sizeof(*w));
 
 	w->random = seed;
-	w->local_policies = local_policies;
 	return w;
 }
 
@@ -166,8 +179,28 @@ static void draw_service(struct world *w, struct service *s)
 	draw_service_ports(w, s);
 	s->n_external = draw_addrs(w, s->external);
 	s->n_vips = draw_addrs(w, s->vips);
-	s->external_local = w->local_policies && one_in(w, 3);
-	s->internal_local = w->local_policies && one_in(w, 3);
+	s->external_local = one_in(w, 3);
+	s->internal_local = one_in(w, 3);
+	s->timeout = world_below(w, N_TIMEOUTS);
+	s->sources = one_in(w, 2) ? world_below(w, 1 << N_SOURCES) : 0;
+}
+
+/* What does not concern addresses and ports. */
+static void alter_service(struct world *w, struct service *s)
+{
+	switch (world_below(w, 4)) {
+	case 0:
+		s->external_local = !s->external_local;
+		break;
+	case 1:
+		s->internal_local = !s->internal_local;
+		break;
+	case 2:
+		s->timeout = world_below(w, N_TIMEOUTS);
+		break;
+	default:
+		s->sources ^= 1U << world_below(w, N_SOURCES);
+	}
 }
 
 static struct endpoint draw_endpoint(struct world *w)
@@ -229,6 +262,18 @@ static void build_addrs(const unsigned int *numbers, unsigned int n, struct kp_a
 				.addr = frontend_addr(f, numbers[i]), .family = f};
 }
 
+static void build_sources(unsigned int bits, struct kp_prefix_list *ret)
+{
+	for (unsigned int i = 0; i < N_SOURCES; i++) {
+		struct kp_prefix prefix;
+
+		if (kp_prefix_parse(sources[i], &prefix) < 0)
+			abort();
+		if (bits & 1U << i)
+			kp_prefixes_add(&ret->items, &ret->n, &prefix);
+	}
+}
+
 static struct kp_object build_service(const struct service *s, unsigned int number)
 {
 	struct kp_service *service = kp_xcalloc(1, sizeof(*service));
@@ -243,6 +288,9 @@ static struct kp_object build_service(const struct service *s, unsigned int numb
 			service->cluster_ip[f] = frontend_addr(f, s->ip[f]);
 	build_addrs(s->external, s->n_external, &service->external_ips);
 	build_addrs(s->vips, s->n_vips, &service->vips);
+	build_sources(s->sources, &service->source_ranges);
+	service->has_source_ranges = service->source_ranges.n > 0;
+	service->sticky_timeout_s = timeouts_s[s->timeout];
 	service->ports = kp_xcalloc(MAX_PORTS, sizeof(*service->ports));
 	for (unsigned int i = 0; i < s->n_ports; i++)
 		service->ports[service->n_ports++] = (struct kp_service_port){
@@ -352,12 +400,19 @@ static void change_service(struct world *w, struct kp_store *store)
 	struct service *s = &w->services[number];
 
 	s->exists = !one_in(w, 4);
-	if (one_in(w, 2))
+	switch (world_below(w, 3)) {
+	case 0:
 		draw_service_ports(w, s);
-	else
+		break;
+	case 1:
+		alter_service(w, s);
+		break;
+	default:
 		draw_service(w, s);
+	}
+	/* It was never drawn. */
 	if (!s->has[KP_IPV4] && !s->has[KP_IPV6])
-		s->has[KP_IPV4] = true;
+		draw_service(w, s);
 	tell(store, s->exists, build_service(s, number));
 }
 

@@ -8,8 +8,8 @@
 
 struct world;
 
-/* The same seed makes the same changes.  'local_policies' also draws traffic policies "Local". */
-struct world *world_new(uint64_t seed, bool local_policies);
+/* The same seed makes the same changes. */
+struct world *world_new(uint64_t seed);
 void world_free(struct world *world);
 
 /* Makes one change and tells the store: an object comes, goes, changes or stays as it was. */

@@ -201,7 +201,7 @@ static void test_decode_bad_names_are_refused(void **state)
 	assert_bad(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':7}}",
 		   "metadata.name: expected a string, got a number");
 	assert_bad(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':''}}",
-		   "metadata.name: 0 characters, not 1..253");
+		   "metadata.name: 0 characters, not 1..63");
 	assert_bad(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':'a b'}}",
 		   "metadata.name: 'a b' is not made of a-z 0-9 . -");
 	assert_bad(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':'a\\u0000b'}}",
@@ -214,18 +214,18 @@ static void test_decode_bad_names_are_refused(void **state)
 
 static void test_decode_long_names_are_refused(void **state)
 {
+	static const char service[] =
+		"{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'%s','name':'%s'}}";
 	struct fixture *f = *state;
-	char name[255];
+	char name[65];
 
-	memset(name, 'a', 254);
-	name[254] = 0;
-	assert_int_equal(decode(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':'%s'}}",
-				name),
-			 KP_DECODE_BAD);
-	assert_string_equal(f->err.text, "metadata.name: 254 characters, not 1..253");
-	assert_int_equal(decode(f, "{'kind':'Service','apiVersion':'v1','metadata':{'name':'%s'}}",
-				name + 1),
-			 KP_DECODE_SKIP);
+	memset(name, 'a', 64);
+	name[64] = 0;
+	assert_int_equal(decode(f, service, "shop", name), KP_DECODE_BAD);
+	assert_string_equal(f->err.text, "metadata.name: 64 characters, not 1..63");
+	assert_int_equal(decode(f, service, name, "web"), KP_DECODE_BAD);
+	assert_string_equal(f->err.text, "metadata.namespace: 64 characters, not 1..63");
+	assert_int_equal(decode(f, service, name + 1, name + 1), KP_DECODE_SKIP);
 }
 
 static void test_decode_bad_object_keeps_its_name(void **state)
@@ -663,6 +663,29 @@ static void test_decode_address_types(void **state)
 	assert_bad(f, SLICE(",'addressType':'IP'"), "addressType: 'IP' is not IPv4, IPv6 or FQDN");
 }
 
+static int64_t decode_trigger(struct fixture *f, const char *time)
+{
+	assert_int_equal(
+		decode(f,
+		       "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
+		       "'metadata':{'name':'x','labels':{'kubernetes.io/service-name':'a'},"
+		       "'annotations':{'endpoints.kubernetes.io/last-change-trigger-time':"
+		       "'%s'}},'addressType':'IPv4'}",
+		       time),
+		KP_DECODED);
+	return f->object.slice->trigger_us;
+}
+
+static void test_decode_trigger_time(void **state) /* ES-11 */
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(decode_trigger(f, "1970-01-01T00:00:02Z"), 2000000);
+	assert_int_equal(decode_trigger(f, "1970-01-01T00:00:02.25Z"), 2250000);
+	assert_int_equal(decode_trigger(f, "yesterday"), 0);
+	assert_int_equal(decode_slice(f, SLICE4(""))->trigger_us, 0);
+}
+
 /* ES-3 */
 static void test_decode_slice_ports(void **state)
 {
@@ -904,6 +927,7 @@ int main(void)
 		TEST(test_decode_slice_without_service_is_skipped),
 		TEST(test_decode_service_label_is_checked),
 		TEST(test_decode_address_types),
+		TEST(test_decode_trigger_time),
 		TEST(test_decode_slice_ports),
 		TEST(test_decode_conditions_have_defaults),
 		TEST(test_decode_local_endpoints),

@@ -30,6 +30,12 @@ static void on_object(void *arg, const struct kp_place *place, const char *text,
 	note(place, ':', text, size);
 }
 
+static void on_list(void *arg, const struct kp_place *place, const char *text, size_t size)
+{
+	(void)arg;
+	note(place, '=', text, size);
+}
+
 static void on_error(void *arg, const struct kp_place *place, const char *reason)
 {
 	(void)arg;
@@ -44,10 +50,18 @@ static struct kp_json_framer *new_framer(void)
 	return kp_json_framer_new(&handler);
 }
 
-/* Feeds in pieces of 'step' bytes and returns what was found. */
-static const char *cut_in_steps(const char *text, size_t step)
+static struct kp_json_framer *new_list_framer(void)
 {
-	struct kp_json_framer *framer = new_framer();
+	const struct kp_json_framer_handler handler = {
+		.object = on_object, .list = on_list, .error = on_error};
+
+	found[0] = 0;
+	return kp_json_framer_new(&handler);
+}
+
+/* Feeds in pieces of 'step' bytes and returns what was found. */
+static const char *cut_with(struct kp_json_framer *framer, const char *text, size_t step)
+{
 	size_t size = strlen(text);
 	int r = 0;
 
@@ -68,9 +82,16 @@ static const char *cut_in_steps(const char *text, size_t step)
 /* The result must not depend on where the stream is cut. */
 static void assert_cut(const char *text, const char *expected)
 {
-	assert_string_equal(cut_in_steps(text, strlen(text) + 1), expected);
+	assert_string_equal(cut_with(new_framer(), text, strlen(text) + 1), expected);
 	for (size_t step = 1; step < 9; step++)
-		assert_string_equal(cut_in_steps(text, step), expected);
+		assert_string_equal(cut_with(new_framer(), text, step), expected);
+}
+
+static void assert_cut_list(const char *text, const char *expected)
+{
+	assert_string_equal(cut_with(new_list_framer(), text, strlen(text) + 1), expected);
+	for (size_t step = 1; step < 9; step++)
+		assert_string_equal(cut_with(new_list_framer(), text, step), expected);
 }
 
 static void test_json_framer_yields_a_single_object(void **state)
@@ -93,6 +114,34 @@ static void test_json_framer_yields_nothing_for_an_empty_list(void **state)
 	assert_cut("{\"items\":[]}", "");
 	assert_cut("", "");
 	assert_cut(" \n\t", "");
+}
+
+static void test_json_framer_yields_the_list_behind_its_items(void **state)
+{
+	(void)state;
+	assert_cut_list("{\"m\":{\"v\":\"7\"},\"items\":[{\"a\":1},{}]}",
+			"1.1@1:{\"a\":1}|1.2@1:{}|1.0@1={\"m\":{\"v\":\"7\"},\"items\":[]}|");
+	assert_cut_list("{\"items\":[{}],\"m\":{\"v\":\"7\"}}{\"b\":2}",
+			"1.1@1:{}|1.0@1={\"items\":[],\"m\":{\"v\":\"7\"}}|2.1@1:{\"b\":2}|");
+	assert_cut_list("{\"items\":[]}{\"items\":[]}",
+			"1.0@1={\"items\":[]}|2.0@1={\"items\":[]}|");
+}
+
+static void test_json_framer_leaves_unused_fields_out(void **state)
+{
+	(void)state;
+	assert_cut("{\"m\":{\"managedFields\":[{\"f\":{\"]\":[]}}, []],\"n\":1}}",
+		   "1.1@1:{\"m\":{\"managedFields\":[],\"n\":1}}|");
+	assert_cut("{\"items\":[{\"m\":{\"managedFields\" : [1]}},{\"n\":[2]}]}",
+		   "1.1@1:{\"m\":{\"managedFields\" : []}}|1.2@1:{\"n\":[2]}|");
+	assert_cut("{\"managedFields\":\"x\",\"l\":[\"managedFieldsX\",[1]]}",
+		   "1.1@1:{\"managedFields\":\"x\",\"l\":[\"managedFieldsX\",[1]]}|");
+	assert_cut("{\"e\":[{\"targetRef\":{\"a\":{}},\"b\":{\"targetRef\":null}}]}",
+		   "1.1@1:{\"e\":[{\"targetRef\":{},\"b\":{\"targetRef\":null}}]}|");
+	/* Values are no keys, whatever they say. */
+	assert_cut(
+		"{\"e\":[{\"z\":\"targetRef\"},{\"b\":1}],\"l\":[\"targetRef\",{\"c\":2}]}",
+		"1.1@1:{\"e\":[{\"z\":\"targetRef\"},{\"b\":1}],\"l\":[\"targetRef\",{\"c\":2}]}|");
 }
 
 static void test_json_framer_takes_an_object_whose_items_are_no_array(void **state)
@@ -209,12 +258,61 @@ static void test_json_framer_passes_over_a_larger_object(void **state)
 	kp_json_framer_free(framer);
 }
 
+/* As an API server sends them. */
+static const char watch_stream[] =
+	"{\"type\":\"ADDED\",\"object\":{\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"a\","
+	"\"annotations\":{\"x\":\"{\\\"b\\\":[\\\"\\u00e9\\\\\\\"\"},"
+	"\"managedFields\":[{\"fieldsV1\":{\"k:{\\\"uid\\\":1}\":{}}}]},\"endpoints\":["
+	"{\"addresses\":[\"10.0.0.1\"],\"targetRef\":{\"name\":\"}\"}}]}}\n"
+	"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\"}}}\n"
+	"{\"type\":\"DELETED\",\"object\":{\"metadata\":{\"name\":\"\xc3\xa9\"}}}\n";
+static const char list_body[] =
+	"{\"kind\":\"ServiceList\",\"metadata\":{\"resourceVersion\":\"7\"},\"items\":["
+	"{\"metadata\":{\"name\":\"a\",\"managedFields\":[{}]}},{\"spec\":{}}]}";
+
+static void test_json_framer_is_indifferent_to_10000_random_splits(void **state)
+{
+	char expected[sizeof(found)];
+	unsigned int seed = 1;
+
+	(void)state;
+	memcpy(expected, cut_with(new_framer(), watch_stream, sizeof(watch_stream)), sizeof(found));
+	for (int i = 0; i < 10000; i++) {
+		struct kp_json_framer *framer = new_framer();
+		size_t size = strlen(watch_stream);
+
+		for (size_t at = 0, n; at < size; at += n) {
+			n = 1 + rand_r(&seed) % 80;
+			n = n > size - at ? size - at : n;
+			kp_json_framer_feed(framer, watch_stream + at, n);
+		}
+		assert_int_equal(kp_json_framer_finish(framer), 0);
+		kp_json_framer_free(framer);
+		assert_string_equal(found, expected);
+	}
+}
+
+static void test_json_framer_never_takes_a_part_for_the_whole(void **state)
+{
+	(void)state;
+	for (size_t size = 1; size < strlen(list_body); size++) {
+		struct kp_json_framer *framer = new_list_framer();
+
+		kp_json_framer_feed(framer, list_body, size);
+		assert_int_equal(kp_json_framer_finish(framer), -EBADMSG);
+		kp_json_framer_free(framer);
+		assert_null(strchr(found, '='));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_json_framer_yields_a_single_object),
 		cmocka_unit_test(test_json_framer_yields_items_without_their_list),
 		cmocka_unit_test(test_json_framer_yields_nothing_for_an_empty_list),
+		cmocka_unit_test(test_json_framer_yields_the_list_behind_its_items),
+		cmocka_unit_test(test_json_framer_leaves_unused_fields_out),
 		cmocka_unit_test(test_json_framer_takes_an_object_whose_items_are_no_array),
 		cmocka_unit_test(test_json_framer_yields_items_of_a_second_array),
 		cmocka_unit_test(test_json_framer_takes_objects_one_behind_the_other),
@@ -224,6 +322,8 @@ int main(void)
 		cmocka_unit_test(test_json_framer_ignores_what_follows_an_error),
 		cmocka_unit_test(test_json_framer_limits_the_depth),
 		cmocka_unit_test(test_json_framer_passes_over_a_larger_object),
+		cmocka_unit_test(test_json_framer_is_indifferent_to_10000_random_splits),
+		cmocka_unit_test(test_json_framer_never_takes_a_part_for_the_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -222,6 +222,65 @@ static void test_store_remove_of_what_is_not_there_marks_nothing(void **state)
 }
 
 /* FW-4 */
+static bool put_triggered_slice(struct fixture *f, const char *service, int64_t trigger_us,
+				uint8_t ip)
+{
+	struct kp_endpointslice *slice = kp_xcalloc(1, sizeof(*slice));
+	struct kp_object object = {.kind = KP_KIND_ENDPOINTSLICE, .slice = slice};
+
+	slice->ns = kp_xstrdup("default");
+	slice->name = kp_xstrdup("web-1");
+	slice->service = kp_xstrdup(service);
+	slice->trigger_us = trigger_us;
+	slice->n_endpoints = 1;
+	slice->endpoints = kp_xcalloc(1, sizeof(*slice->endpoints));
+	slice->endpoints[0] = (struct kp_endpoint){.addr = addr4(ip), .ready = true};
+	return kp_store_put(f->store, &object);
+}
+
+static void append_trigger(void *arg, enum kp_family family, int64_t at_us)
+{
+	(void)family;
+	sprintf((char *)arg + strlen(arg), "%d ", (int)at_us);
+}
+
+static void assert_triggers(struct fixture *f, const char *expected)
+{
+	char text[64] = "";
+
+	kp_tracker_each_trigger(f->tracker, append_trigger, text);
+	assert_string_equal(text, expected);
+}
+
+static void test_store_hands_trigger_times_of_real_changes_on(void **state) /* ES-11, ES-12 */
+{
+	struct fixture *f = *state;
+
+	put_triggered_slice(f, "web", 5, 1);
+	assert_false(put_triggered_slice(f, "web", 6, 1));
+	put_triggered_slice(f, "web", 7, 2);
+	assert_triggers(f, "5 7 ");
+	put_triggered_slice(f, "api", 8, 2); /* the times of "web" were about its slice */
+	assert_triggers(f, "8 ");
+	kp_store_remove(f->store, KP_KIND_ENDPOINTSLICE, "default", "web-1");
+	assert_triggers(f, "");
+}
+
+static void test_store_counts_changes(void **state) /* ME-6 */
+{
+	struct fixture *f = *state;
+
+	put_service(f, "web", 80);
+	put_service(f, "web", 80);
+	put_service(f, "web", 81);
+	put_triggered_slice(f, "web", 0, 1);
+	put_triggered_slice(f, "web", 0, 2);
+	kp_store_remove(f->store, KP_KIND_ENDPOINTSLICE, "default", "web-1");
+	assert_int_equal(kp_tracker_n_changes(f->tracker, KP_CHANGE_OF_SERVICE), 2);
+	assert_int_equal(kp_tracker_n_changes(f->tracker, KP_CHANGE_OF_ENDPOINTS), 3);
+	assert_int_equal(kp_tracker_n_pending(f->tracker, KP_CHANGE_OF_ENDPOINTS), 1);
+}
+
 static void test_store_node_address_marks_all_services(void **state)
 {
 	struct fixture *f = *state;
@@ -281,6 +340,40 @@ static void test_store_replaces_and_removes_service_ranges(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void test_store_removes_what_a_complete_list_lacks(void **state) /* RF-10 */
+{
+	struct fixture *f = *state;
+
+	put_service(f, "a", 80);
+	put_service(f, "b", 80);
+	put_service(f, "c", 80);
+	kp_tracker_clear(f->tracker);
+	kp_store_begin_list(f->store, KP_KIND_SERVICE);
+	put_service(f, "a", 80);
+	/* A list that breaks off removes nothing; the next one begins anew. */
+	kp_store_begin_list(f->store, KP_KIND_SERVICE);
+	put_service(f, "b", 80);
+	kp_store_keep(f->store, KP_KIND_SERVICE, "default", "c");
+	kp_store_keep(f->store, KP_KIND_SERVICE, "default", "unknown");
+	assert_int_equal(kp_store_count(f->store, KP_KIND_SERVICE), 3);
+	assert_int_equal(kp_tracker_n_services(f->tracker), 0);
+	assert_int_equal(kp_store_end_list(f->store, KP_KIND_SERVICE), 1);
+	assert_int_equal(kp_store_count(f->store, KP_KIND_SERVICE), 2);
+	assert_int_equal(kp_tracker_n_services(f->tracker), 1);
+}
+
+static void test_store_keeps_the_lists_of_kinds_apart(void **state)
+{
+	struct fixture *f = *state;
+
+	put_service(f, "a", 80);
+	kp_store_begin_list(f->store, KP_KIND_ENDPOINTSLICE);
+	assert_int_equal(kp_store_end_list(f->store, KP_KIND_ENDPOINTSLICE), 0);
+	kp_store_begin_list(f->store, KP_KIND_NODE);
+	assert_int_equal(kp_store_end_list(f->store, KP_KIND_NODE), 0);
+	assert_int_equal(kp_store_count(f->store, KP_KIND_SERVICE), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,10 +385,14 @@ int main(void)
 		TEST(test_store_sorts_slices_by_name),
 		TEST(test_store_slice_that_changes_its_service_marks_both),
 		TEST(test_store_remove_of_what_is_not_there_marks_nothing),
+		TEST(test_store_hands_trigger_times_of_real_changes_on),
+		TEST(test_store_counts_changes),
 		TEST(test_store_node_address_marks_all_services),
 		TEST(test_store_node_zone_marks_all_services),
 		TEST(test_store_removed_node_is_gone),
 		TEST(test_store_replaces_and_removes_service_ranges),
+		TEST(test_store_removes_what_a_complete_list_lacks),
+		TEST(test_store_keeps_the_lists_of_kinds_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The kernel's connection tracking table, over netlink. */
+#ifndef KPROXY_CONNTRACK_TABLE_H
+#define KPROXY_CONNTRACK_TABLE_H
+
+#include "conntrack/stale.h"
+
+struct kp_table;
+
+/* Opens the netlink interface; -errno.  The cleaner knows what failing means, so there is no
+ * kp_err. */
+int kp_table_open(struct kp_table **ret);
+void kp_table_close(struct kp_table *table); /* accepts NULL */
+
+/* Begins to read the entries of UDP that a filter lets pass.  The kernel filters, within this call
+ * and the next ones.
+ *
+ * A kernel may know less of filters and send more: before 5.15 it does not look at
+ * 'translated_only', before 5.8 at nothing. */
+int kp_table_read(struct kp_table *table, const struct kp_flow_filter *filter);
+
+/* Reads the next entries, about a hundred, and deletes those that are in 'stale', exactly; adds
+ * their number to 'n_deleted' of their family.  Returns 1 when there are more, 0 at the end,
+ * -errno. */
+int kp_table_delete_next(struct kp_table *table, const struct kp_stale *stale,
+			 size_t n_deleted[KP_N_FAMILIES]);
+
+#endif

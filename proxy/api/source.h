@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Objects from the API server: Services, EndpointSlices, our own Node and ServiceCIDRs. */
+#ifndef KPROXY_API_SOURCE_H
+#define KPROXY_API_SOURCE_H
+
+#include <uv.h>
+
+#include "api/config.h"
+
+struct kp_api;
+struct kp_store;
+
+struct kp_api_handler {
+	/* Every kind has been listed once; called once.  Before, the store must not be believed. */
+	void (*ready)(void *arg);
+
+	/* Before 'ready': trying again will not help.  The callee may close. */
+	void (*failed)(void *arg, const struct kp_err *err);
+
+	void *arg;
+};
+
+struct kp_api_options {
+	const char *node_name;
+	bool stream_lists; /* ask for lists as streams (sendInitialEvents) */
+};
+
+/* Takes '*config' over.  'options' and 'handler' are copied, 'store' and 'loop' are borrowed.
+ * What goes wrong later is logged and tried again for as long as it takes; the objects stay. */
+int kp_api_open(struct kp_api_config *config, const struct kp_api_options *options,
+		const struct kp_api_handler *handler, struct kp_store *store, uv_loop_t *loop,
+		struct kp_api **ret, struct kp_err *err);
+
+/* The objects stay in the store.  The caller runs the loop once more. */
+void kp_api_close(struct kp_api *api);
+
+#endif

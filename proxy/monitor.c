@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "http/configz.h"
+#include "http/health.h"
+#include "http/service_health.h"
+#include "kproxy/log.h"
+#include "measure.h"
+#include "util/time.h"
+
+enum {
+	LISTEN_AGAIN_MS = 5000
+};
+
+/* A server on an address of the command line. */
+struct server {
+	struct kp_monitor *monitor;
+	const char *name;
+	struct kp_addr_port at; /* port 0: off */
+	kp_http_handler handler;
+	uv_timer_t again;
+	bool failing; /* and said so */
+};
+
+struct kp_monitor {
+	const struct kp_options *options;
+	const char *backend;
+	struct kp_sync *sync;
+	const struct kp_store *store;
+	struct kp_tracker *tracker;
+	struct kp_http *http;
+	struct kp_health health;
+	struct kp_service_health *service_health;
+	struct kp_measure *measure;
+	struct server healthz, metrics;
+};
+
+static int64_t now_us(void)
+{
+	return uv_hrtime() / 1000;
+}
+
+static bool is_live(const void *arg)
+{
+	const struct kp_monitor *m = arg;
+
+	return kp_health_is_live(&m->health, now_us());
+}
+
+/* --- what is asked --- */
+
+static void answer_healthz(void *arg, const char *path, struct kp_http_answer *ret)
+{
+	struct kp_monitor *m = arg;
+
+	kp_health_note_node(&m->health, kp_store_node(m->store));
+	kp_health_answer(&m->health, path, now_us(), kp_time_now_us(), ret);
+	kp_measure_health(m->measure, path, ret->status);
+}
+
+static void answer_metrics_text(struct kp_monitor *m, struct kp_http_answer *ret)
+{
+	FILE *out = open_memstream(&ret->body, &ret->size);
+
+	if (!out) {
+		kp_http_text(ret, 500, "no memory\n");
+		return;
+	}
+	ret->type = "text/plain; version=0.0.4; charset=utf-8";
+	kp_measure_print(m->measure, out);
+	fclose(out);
+}
+
+/* MS-1 */
+static void answer_metrics(void *arg, const char *path, struct kp_http_answer *ret)
+{
+	struct kp_monitor *m = arg;
+
+	if (strcmp(path, "/metrics") == 0)
+		answer_metrics_text(m, ret);
+	else if (strcmp(path, "/healthz") == 0)
+		kp_http_text(ret, 200, "ok");
+	else if (strcmp(path, "/proxyMode") == 0)
+		kp_http_text(ret, 200, kp_proxy_mode(m->backend));
+	else if (strcmp(path, "/configz") == 0)
+		kp_http_json(ret, 200, kp_configz(m->options, m->backend));
+	else
+		kp_http_text(ret, 404, "not found\n");
+}
+
+/* --- what happens --- */
+
+static void on_queued(void *arg)
+{
+	struct kp_monitor *m = arg;
+
+	kp_health_queued(&m->health, now_us());
+	kp_measure_queued(m->measure);
+}
+
+static void on_synced(void *arg, const struct kp_sync_result *result)
+{
+	struct kp_monitor *m = arg;
+
+	kp_measure_synced(m->measure, result);
+	kp_health_note_node(&m->health, kp_store_node(m->store));
+	if (!result->ok)
+		return;
+	kp_health_updated(&m->health, kp_time_now_us());
+	kp_service_health_update(m->service_health, m->tracker, &kp_sync_installed(m->sync)->facts,
+				 result->full);
+}
+
+static void on_cleaned(void *arg, const size_t n_deleted[KP_N_FAMILIES], int64_t took_us)
+{
+	struct kp_monitor *m = arg;
+
+	kp_measure_cleaned(m->measure, n_deleted, took_us);
+}
+
+/* --- servers --- */
+
+static void on_again(uv_timer_t *timer);
+
+static void listen_or_wait(struct server *server)
+{
+	struct kp_http_listener *listener;
+	struct kp_err err = KP_ERR_INIT;
+
+	if (kp_http_listen(server->monitor->http, &server->at, true, server->handler,
+			   server->monitor, &listener, &err) == 0) {
+		if (server->failing)
+			kp_log_info("http", "listening at last", "server=%s", server->name);
+		server->failing = false;
+		return;
+	}
+	if (!server->failing)
+		kp_log_error("http", "cannot listen, trying again every 5 s", "server=%s error=%s",
+			     server->name, kp_log_quote(err.text));
+	server->failing = true;
+	uv_timer_start(&server->again, on_again, LISTEN_AGAIN_MS, 0);
+}
+
+static void on_again(uv_timer_t *timer)
+{
+	listen_or_wait(timer->data);
+}
+
+static void server_open(struct server *server, struct kp_monitor *monitor, const char *name,
+			const struct kp_addr_port *at, kp_http_handler handler, uv_loop_t *loop)
+{
+	*server = (struct server){.monitor = monitor, .name = name, .at = *at, .handler = handler};
+	uv_timer_init(loop, &server->again);
+	server->again.data = server;
+	if (at->port)
+		listen_or_wait(server);
+}
+
+/* Each health check port needs descriptors of its own. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static struct kp_measure *new_measure(const struct kp_monitor *m)
+{
+	const struct kp_measure_sources sources = {.tracker = m->tracker,
+						   .store = m->store,
+						   .sync = m->sync,
+						   .service_health = m->service_health,
+						   .http = m->http};
+
+	return kp_measure_new(&sources);
+}
+
+int kp_monitor_open(const struct kp_options *options, const char *backend, uv_loop_t *loop,
+		    struct kp_sync *sync, const struct kp_store *store, struct kp_tracker *tracker,
+		    struct kp_monitor **ret, struct kp_err *err)
+{
+	struct kp_monitor *m = kp_xcalloc(1, sizeof(*m));
+	int r = kp_http_open(loop, &m->http, err);
+
+	if (r < 0) {
+		free(m);
+		return r;
+	}
+	raise_fd_limit();
+	m->options = options;
+	m->backend = backend;
+	m->sync = sync;
+	m->store = store;
+	m->tracker = tracker;
+	m->health.timeout_us = 2 * 1000 * options->sync_period_ms;
+	m->service_health = kp_service_health_new(m->http, store, is_live, m);
+	m->measure = new_measure(m);
+	server_open(&m->healthz, m, "healthz", &options->healthz, answer_healthz, loop);
+	server_open(&m->metrics, m, "metrics", &options->metrics, answer_metrics, loop);
+	kp_tracker_ignore_before(tracker, kp_time_now_us());
+	kp_sync_observe(sync, &(struct kp_sync_observer){.queued = on_queued,
+							 .synced = on_synced,
+							 .cleaned = on_cleaned,
+							 .arg = m});
+	*ret = m;
+	return 0;
+}
+
+struct kp_metrics *kp_monitor_metrics(struct kp_monitor *monitor)
+{
+	return kp_measure_metrics(monitor->measure);
+}
+
+static void on_metrics_closed(uv_handle_t *handle)
+{
+	struct server *server = handle->data;
+
+	kp_measure_free(server->monitor->measure);
+	free(server->monitor);
+}
+
+static void on_healthz_closed(uv_handle_t *handle)
+{
+	struct server *server = handle->data;
+
+	uv_close((uv_handle_t *)&server->monitor->metrics.again, on_metrics_closed);
+}
+
+void kp_monitor_close(struct kp_monitor *m)
+{
+	if (!m)
+		return;
+	kp_sync_observe(m->sync, &(struct kp_sync_observer){0});
+	kp_service_health_free(m->service_health);
+	kp_http_close(m->http);
+	uv_close((uv_handle_t *)&m->healthz.again, on_healthz_closed);
+}

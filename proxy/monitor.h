@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What can be asked from outside, over HTTP: health, the Services' health check ports, metrics.  It
+ * watches the syncs and never holds one up (SY-13). */
+#ifndef KPROXY_MONITOR_H
+#define KPROXY_MONITOR_H
+
+#include "http/metrics.h"
+#include "sync.h"
+
+struct kp_monitor;
+
+/* Opens the servers that 'options' asks for and becomes the observer of 'sync'.  An address that
+ * cannot be had is logged once and tried again every 5 s (HZ-8, MS-2).  All is borrowed. */
+int kp_monitor_open(const struct kp_options *options, const char *backend, uv_loop_t *loop,
+		    struct kp_sync *sync, const struct kp_store *store, struct kp_tracker *tracker,
+		    struct kp_monitor **ret, struct kp_err *err);
+
+/* Where other modules add metrics of their own. */
+struct kp_metrics *kp_monitor_metrics(struct kp_monitor *monitor);
+
+/* Stops watching and closes the handles in the loop, which runs once more.  Accepts NULL. */
+void kp_monitor_close(struct kp_monitor *monitor);
+
+#endif
