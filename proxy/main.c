@@ -45,6 +45,8 @@ static int configure_api(const struct kp_options *options, struct kp_api_config 
 {
 	int r = 0;
 
+	/* Only here: with manifests it would be 2 MB for nothing. */
+	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (options->kubeconfig)
 		r = kp_kubeconfig_load(options->kubeconfig, ret, err);
 	else if (getenv("KUBERNETES_SERVICE_HOST") || !options->master)
@@ -292,7 +294,6 @@ int main(int argc, char **argv)
 							      : &kp_nft_backend;
 	signal(SIGPIPE, SIG_IGN);
 	json_object_seed(0);
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	r = run(&app, &err);
 	if (r < 0)
 		kp_log_error("main", "failed", "error=%s", kp_log_quote(err.text));
