@@ -26,7 +26,7 @@ static const struct kp_nft_slot_table affinity = {
 };
 
 /* meta priority set ip saddr . meta priority map @affinity-clients
- * update @affinity-clients { ip saddr . meta priority & SERVICE timeout T : meta priority }
+ * update @affinity-clients { ip saddr . meta priority & RECORD timeout T : meta priority }
  * dnat ip to meta priority . meta l4proto map @ENDPOINTS
  *
  * The rule ends where the client has no record, or its endpoint is not among these (SA-2, SA-4). */
@@ -69,7 +69,7 @@ static void chain_affinity(struct kp_nft_builder *b, const char *prefix, bool lo
 	add_priority_change(b, KP_NFT_AFFINITY_SERVICE, other);
 	add_return_to_endpoint(b, endpoints, timeout_s);
 	add_priority_change(b, KP_NFT_AFFINITY_SERVICE, own);
-	/* delete @affinity-clients { ip saddr . meta priority & SERVICE : meta priority } */
+	/* delete @affinity-clients { ip saddr . meta priority & RECORD : meta priority } */
 	r = kp_nft_build_rule(b);
 	kp_expr_affinity_forget(&r);
 	kp_nft_build_verdict(b, NFT_JUMP, affinity.prefix, "slots");
@@ -77,11 +77,11 @@ static void chain_affinity(struct kp_nft_builder *b, const char *prefix, bool lo
 	r = kp_nft_build_rule(b);
 	kp_expr_priority_lacks(&r, KP_NFT_AFFINITY_ENDPOINT);
 	kp_expr_verdict(&r, NFT_RETURN, NULL);
-	/* update @affinity-clients { ip saddr . meta priority & SERVICE timeout T : meta priority }
+	/* update @affinity-clients { ip saddr . meta priority & RECORD timeout T : meta priority }
 	 */
 	r = kp_nft_build_rule(b);
 	kp_expr_affinity_remember(&r, timeout_s);
-	add_priority_change(b, KP_NFT_AFFINITY_SERVICE | KP_NFT_AFFINITY_LOCAL, 0);
+	add_priority_change(b, KP_NFT_AFFINITY_RECORD, 0);
 	add_return_to_endpoint(b, endpoints, timeout_s);
 	/* There is no room for records. */
 	kp_nft_build_verdict(b, NFT_JUMP, affinity.prefix, "slots");

@@ -380,14 +380,14 @@ void kp_expr_priority_from(struct kp_nft_rule *r, enum kp_nft_set_id map, uint32
 static void change_client(struct kp_nft_rule *r, uint32_t op, uint32_t timeout_s)
 {
 	const struct kp_nft_set_desc *set = &kp_nft_sets[KP_SET_AFFINITY_CLIENTS];
-	const uint32_t service = KP_NFT_AFFINITY_SERVICE | KP_NFT_AFFINITY_LOCAL, zero = 0;
+	const uint32_t record = KP_NFT_AFFINITY_RECORD, zero = 0;
 	unsigned int size = kp_nft_fields_size(r->family, set->key);
 	uint32_t data_reg = reg((size + 15) / 16 * 16);
 	struct nftnl_expr *e;
 
 	load_key(r, set, 0);
-	mask_reg(r, reg(kp_nft_last_field_offset(r->family, set->key)), &service, &zero,
-		 sizeof(service));
+	mask_reg(r, reg(kp_nft_last_field_offset(r->family, set->key)), &record, &zero,
+		 sizeof(record));
 	load_meta(r, NFT_META_PRIORITY, data_reg);
 	e = add(r, "dynset");
 	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, op);

@@ -46,7 +46,7 @@ void kp_expr_priority_reset(struct kp_nft_rule *r);			/* meta priority set none 
 void kp_expr_priority_change(struct kp_nft_rule *r, uint32_t and, uint32_t xor);
 /* meta priority set KEY map @SET */
 void kp_expr_priority_from(struct kp_nft_rule *r, enum kp_nft_set_id map, uint32_t n_slots);
-/* update/delete @affinity-clients { ip saddr . meta priority & SERVICE timeout N : meta priority }
+/* update/delete @affinity-clients { ip saddr . meta priority & RECORD timeout N : meta priority }
  */
 void kp_expr_affinity_remember(struct kp_nft_rule *r, uint32_t timeout_s);
 void kp_expr_affinity_forget(struct kp_nft_rule *r);

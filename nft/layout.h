@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What our table consists of: its sets and maps, and how their keys are laid out.
  *
- * The ruleset is constant: every chain and rule exists from the start and never changes; Services
- * and endpoints are set elements only (docs/ruleset.md).  No map holds verdicts, because the kernel
+ * The ruleset is constant: chains and rules do not change with Services and endpoints, which are
+ * set elements only (docs/ruleset.md).  No map holds verdicts, because the kernel
  * walks all elements of all verdict maps of a table whenever one is added to any of them. */
 #ifndef KPROXY_NFT_LAYOUT_H
 #define KPROXY_NFT_LAYOUT_H
@@ -130,6 +130,8 @@ static inline bool kp_nft_set_is_concat_interval(const struct kp_nft_set_desc *s
 #define KP_NFT_AFFINITY_SERVICE 0xffff0000U
 #define KP_NFT_AFFINITY_LOCAL 0x00008000U
 #define KP_NFT_AFFINITY_ENDPOINT 0x00007fffU
+#define KP_NFT_AFFINITY_RECORD \
+	(KP_NFT_AFFINITY_SERVICE | KP_NFT_AFFINITY_LOCAL) /* key of a client */
 
 /* How many clients are remembered at most, per family. */
 #define KP_NFT_AFFINITY_MAX_CLIENTS (1U << 20)

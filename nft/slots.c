@@ -43,7 +43,10 @@ static unsigned int n_draws(unsigned int size)
  *
  * A Service with n endpoints has N/2 < n <= N.  A draw that hits an empty slot comes back, and the
  * next one follows; below N/2 all slots are in use.  The last resort, slot 0, holds whatever a
- * commit changes between these lookups. */
+ * commit changes between these lookups.
+ *
+ * Where ids are drawn, a hit comes back too, and the draws behind it miss: the priority is their
+ * key, and holds the endpoint by then. */
 static void chain_pick(struct kp_nft_builder *b, const struct kp_nft_slot_table *table,
 		       unsigned int size)
 {
