@@ -17,7 +17,7 @@ struct counter {
 
 struct kp_nft_shared {
 	struct counter *table;
-	size_t size, n_used; /* 'size' is a power of two, at least half of it free */
+	size_t size, n_used; /* at least a quarter is free */
 };
 
 /* What a change does to one counter. */
@@ -62,7 +62,7 @@ static size_t home(const struct kp_nft_shared *shared, const struct key *key)
 	unsigned int hash;
 
 	HASH_JEN(key, sizeof(*key), hash);
-	return hash & (shared->size - 1);
+	return hash % shared->size;
 }
 
 /* The counter of a key, or the free place where it belongs. */
@@ -71,7 +71,7 @@ static struct counter *find(const struct kp_nft_shared *shared, const struct key
 	size_t i = home(shared, key);
 
 	while (shared->table[i].n && memcmp(&shared->table[i].key, key, sizeof(*key)) != 0)
-		i = (i + 1) & (shared->size - 1);
+		i = (i + 1) % shared->size;
 	return &shared->table[i];
 }
 
@@ -90,16 +90,16 @@ static void resize(struct kp_nft_shared *shared, size_t size)
 /* Frees a place, and moves up what stands behind it only because it was taken. */
 static void remove_at(struct kp_nft_shared *shared, size_t hole)
 {
-	size_t mask = shared->size - 1, i = hole;
+	size_t size = shared->size, i = hole;
 
 	for (;;) {
 		size_t distance;
 
-		i = (i + 1) & mask;
+		i = (i + 1) % size;
 		if (!shared->table[i].n)
 			break;
-		distance = (i - home(shared, &shared->table[i].key)) & mask;
-		if (distance >= ((i - hole) & mask)) {
+		distance = (i + size - home(shared, &shared->table[i].key)) % size;
+		if (distance >= (i + size - hole) % size) {
 			shared->table[hole] = shared->table[i];
 			hole = i;
 		}
@@ -117,8 +117,8 @@ static void set(struct kp_nft_shared *shared, const struct key *key, uint32_t n)
 {
 	struct counter *counter;
 
-	if (2 * (shared->n_used + 1) > shared->size)
-		resize(shared, shared->size ? 2 * shared->size : 64);
+	if (4 * (shared->n_used + 1) > 3 * shared->size)
+		resize(shared, shared->size ? shared->size / 2 * 3 : 64);
 	counter = find(shared, key);
 	if (!counter->n && n) {
 		counter->key = *key;
