@@ -398,6 +398,8 @@ def test_kill_and_restart_under_load(node):  # SY-10, SY-11
 
 def test_the_root_of_a_cgroup_namespace_is_refused(node):
     web(node, [1])
+    if node.run("unshare", "-m", "true", check=False).returncode:
+        pytest.skip("needs private mounts, which a chroot has not")
     argv = [a for a in node.argv("--once") if not a.startswith("--cgroup-root")]
     result = node.run("unshare", "-C", "-m", "sh", "-ec", """
 umount -a -t cgroup2; mount -t cgroup2 none "$0"; test -e "$0/cgroup.type"
