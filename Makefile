@@ -45,7 +45,7 @@ TEST_HELPERS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/unit/test_%,$
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 
-all: $(if $(wildcard proxy/main.c),$(BUILD)/kproxy)
+all: $(BUILD)/kproxy
 
 $(BUILD)/kproxy: $(BUILD)/obj/proxy/main.o $(OBJECTS)
 	@echo "  LD    $@"

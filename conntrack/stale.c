@@ -148,8 +148,7 @@ static bool has_frontend(const struct kp_vservice *v, const struct kp_frontend *
 
 static bool has_in_slot(const struct kp_endpoint_set *set, uint32_t i, const struct kp_target *t)
 {
-	return i < set->n && set->slots[i].port == t->port &&
-	       kp_addr_equal(&set->slots[i].addr, &t->addr);
+	return i < set->n && kp_target_compare(&set->slots[i], t) == 0;
 }
 
 /* Adds what may have become stale.  Endpoints that stay mostly keep their place, so that comparing

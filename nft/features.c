@@ -42,8 +42,7 @@ bool kp_nft_features_add(struct kp_nft_features *features, const struct kp_vserv
 		const struct kp_frontend *f = &v->frontends[i];
 
 		is_new |= add_flag(&features->guards, f->guarded);
-		is_new |= add_flag(&features->local, f->policy == KP_POLICY_INTERNAL_LOCAL ||
-							     f->policy == KP_POLICY_EXTERNAL_LOCAL);
+		is_new |= add_flag(&features->local, kp_policy_is_local(f->policy));
 	}
 	if (v->affinity.timeout_s)
 		is_new |= add_timeout(features, v->affinity.timeout_s);

@@ -146,7 +146,7 @@ static void render_frontend(const struct renderer *r, const struct kp_frontend *
 		add_frontend(r, KP_SET_EXTERNAL, f, NULL);
 	if (f->policy == KP_POLICY_EXTERNAL_LOCAL)
 		add_frontend(r, KP_SET_EXTERNAL_LOCAL, f, NULL);
-	if (f->policy == KP_POLICY_INTERNAL_LOCAL || f->policy == KP_POLICY_EXTERNAL_LOCAL) {
+	if (kp_policy_is_local(f->policy)) {
 		if (v->local.n > 0)
 			render_slots(r, f, &v->local, KP_NFT_LOCAL_SETS);
 		else

@@ -28,6 +28,9 @@ struct kp_target {
 
 #define KP_MAX_ENDPOINT_ID 0x7fff
 
+/* Compares two targets by address and port, for qsort() and bsearch(). */
+int kp_target_compare(const void *a, const void *b);
+
 struct kp_endpoint_set {
 	uint32_t n;
 	struct kp_target *slots;
@@ -52,6 +55,11 @@ enum kp_policy {
 	KP_POLICY_EXTERNAL_LOCAL, /* pods and the node: cluster set; others: local set,
 				   * unmasqueraded (DP-6, DP-7) */
 };
+
+static inline bool kp_policy_is_local(enum kp_policy policy)
+{
+	return policy == KP_POLICY_INTERNAL_LOCAL || policy == KP_POLICY_EXTERNAL_LOCAL;
+}
 
 struct kp_frontend {
 	struct kp_addr addr;

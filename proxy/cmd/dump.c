@@ -20,11 +20,6 @@ static const char *const type_names[] = {
 	[KP_LOAD_BALANCER_IP] = "LoadBalancerIP",
 };
 
-static bool is_local(const struct kp_frontend *f)
-{
-	return f->policy == KP_POLICY_INTERNAL_LOCAL || f->policy == KP_POLICY_EXTERNAL_LOCAL;
-}
-
 struct format {
 	const char *name;
 	void (*print)(const struct kp_state *state, const struct kp_bpf_view *hooks, FILE *out);
@@ -72,7 +67,8 @@ static json_t *json_frontend(const struct kp_bpf_view *hooks, const struct kp_vs
 	if (f->type != KP_NODE_PORT)
 		kp_addr_text(v->family, &f->addr, addr);
 	item = json_pack("{s:s, s:s, s:i, s:s}", "type", type_names[f->type], "address", addr,
-			 "port", f->port, "policy", is_local(f) ? "Local" : "Cluster");
+			 "port", f->port, "policy",
+			 kp_policy_is_local(f->policy) ? "Local" : "Cluster");
 	if (hooks) {
 		json_object_set_new(item, "layer", json_string(layer_of(hooks, v, f, &reason)));
 		json_object_set_new(item, "reason", json_string(reason));
@@ -155,15 +151,14 @@ static void make_frontend(const struct kp_bpf_view *hooks, const struct kp_vserv
 	else
 		kp_addr_port_text(v->family, &f->addr, f->port, addr);
 	snprintf(ret, size, "%s %s%s%s%s%s%s%s", type_names[f->type], addr,
-		 is_local(f) ? " local" : "", f->guarded ? " guarded" : "", *layer ? ", " : "",
-		 layer, *reason ? ": " : "", reason);
+		 kp_policy_is_local(f->policy) ? " local" : "", f->guarded ? " guarded" : "",
+		 *layer ? ", " : "", layer, *reason ? ": " : "", reason);
 }
 
 static bool contains(const struct kp_endpoint_set *set, const struct kp_target *target)
 {
 	for (uint32_t i = 0; i < set->n; i++)
-		if (set->slots[i].port == target->port &&
-		    kp_addr_equal(&set->slots[i].addr, &target->addr))
+		if (kp_target_compare(&set->slots[i], target) == 0)
 			return true;
 	return false;
 }

@@ -44,14 +44,6 @@ void kp_affinity_ids_reset(struct kp_affinity_ids *ids, const struct kp_state *h
 					e->vs.items[i].affinity.id);
 }
 
-static int compare_targets(const void *va, const void *vb)
-{
-	const struct kp_target *a = va, *b = vb;
-	int r = memcmp(&a->addr, &b->addr, sizeof(a->addr));
-
-	return r ? r : (int)a->port - (int)b->port;
-}
-
 /* The endpoints of a virtual service that have ids, sorted, and the ids in use. */
 struct known {
 	struct kp_endpoint_set targets;
@@ -69,7 +61,7 @@ static void known_add(struct known *known, const struct kp_endpoint_set *set)
 	}
 	if (known->targets.n > 1)
 		qsort(known->targets.slots, known->targets.n, sizeof(*known->targets.slots),
-		      compare_targets);
+		      kp_target_compare);
 }
 
 static uint16_t known_id(const struct known *known, const struct kp_target *target)
@@ -78,7 +70,7 @@ static uint16_t known_id(const struct known *known, const struct kp_target *targ
 
 	if (known->targets.n > 0)
 		found = bsearch(target, known->targets.slots, known->targets.n, sizeof(*found),
-				compare_targets);
+				kp_target_compare);
 	return found ? found->id : 0;
 }
 

@@ -58,8 +58,7 @@ static bool uses_cluster_set(const struct kp_vservice *v)
 static bool uses_local_set(const struct kp_vservice *v)
 {
 	for (size_t i = 0; i < v->n_frontends; i++)
-		if (v->frontends[i].policy == KP_POLICY_INTERNAL_LOCAL ||
-		    v->frontends[i].policy == KP_POLICY_EXTERNAL_LOCAL)
+		if (kp_policy_is_local(v->frontends[i].policy))
 			return true;
 	return false;
 }

@@ -3,21 +3,13 @@
 
 #include <stdlib.h>
 
-static int compare_targets(const void *va, const void *vb)
-{
-	const struct kp_target *a = va, *b = vb;
-	int r = memcmp(&a->addr, &b->addr, sizeof(a->addr));
-
-	return r ? r : (int)a->port - (int)b->port;
-}
-
 /* Puts what is in both sets into the slot it has, as far as that slot still exists. */
 static void place_known(const struct kp_endpoint_set *sorted, const struct kp_endpoint_set *have,
 			struct kp_target *slots, bool *slot_taken, bool *placed)
 {
 	for (uint32_t i = 0; i < have->n && i < sorted->n; i++) {
 		const struct kp_target *found = bsearch(&have->slots[i], sorted->slots, sorted->n,
-							sizeof(*found), compare_targets);
+							sizeof(*found), kp_target_compare);
 
 		if (!found || placed[found - sorted->slots])
 			continue;
@@ -48,7 +40,7 @@ static void keep_set(struct kp_endpoint_set *want, const struct kp_endpoint_set 
 
 	if (want->n == 0 || have->n == 0)
 		return;
-	qsort(want->slots, want->n, sizeof(*want->slots), compare_targets);
+	qsort(want->slots, want->n, sizeof(*want->slots), kp_target_compare);
 	slots = kp_xcalloc(want->n, sizeof(*slots));
 	slot_taken = kp_xcalloc(2 * (size_t)want->n, sizeof(*slot_taken));
 	placed = slot_taken + want->n;

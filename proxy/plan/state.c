@@ -6,6 +6,14 @@
 
 static const struct kp_vservices no_vservices;
 
+int kp_target_compare(const void *va, const void *vb)
+{
+	const struct kp_target *a = va, *b = vb;
+	int r = memcmp(&a->addr, &b->addr, sizeof(a->addr));
+
+	return r ? r : (int)a->port - (int)b->port;
+}
+
 void kp_vservice_clear(struct kp_vservice *v)
 {
 	free(v->port_name);

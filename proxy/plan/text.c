@@ -74,8 +74,7 @@ static void print_slots(const struct printer *p, char sign, const struct kp_vser
 	for (uint32_t i = 0; i < set->n; i++) {
 		const struct kp_target *t = &set->slots[i];
 
-		if (other && i < other->n && other->slots[i].port == t->port &&
-		    kp_addr_equal(&other->slots[i].addr, &t->addr))
+		if (other && i < other->n && kp_target_compare(&other->slots[i], t) == 0)
 			continue;
 		print_name(p, sign, v);
 		fprintf(p->out, " %s %s[%u] %s\n", kp_family_name(v->family), set_name, i,
