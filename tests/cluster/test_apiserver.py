@@ -109,7 +109,8 @@ def test_least_privilege(api_server, node):
     make_web(node.cluster, "default", "10.180.0.1")
     node.start()
     node.wait_equal()
-    assert "403" not in node.log()
+    # a refusal is an error line; the digits of its status may be in any time or version
+    assert "level=error" not in node.log()
 
 
 def test_streamed_lists(api_server, node):
