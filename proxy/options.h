@@ -8,8 +8,8 @@
 struct kp_options {
 	bool bpf_mode;
 	const char *manifests, *kubeconfig, *master; /* NULL: not given */
-	bool stream_lists;         /* of the API server (RF-21) */
-	char node_name[256];       /* trimmed and in lower case (ND-1) */
+	bool stream_lists;			     /* of the API server (RF-21) */
+	char node_name[256];			     /* trimmed and in lower case (ND-1) */
 	struct kp_settings settings;
 	bool pods_by_node_cidr; /* settings.pod_range comes from the Node (ND-4) */
 	char pod_bridge[16], pod_interface_prefix[16];

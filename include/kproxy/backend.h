@@ -78,8 +78,8 @@ struct kp_backend_ops {
 	int (*rebuild)(struct kp_backend *be, const struct kp_plan *plan,
 		       struct kp_apply_stats *stats, struct kp_err *err);
 
-	/* A descriptor that becomes readable when someone else changes the kernel's side.  It belongs
-	 * to the backend. */
+	/* A descriptor that becomes readable when someone else changes the kernel's side.  It
+	 * belongs to the backend. */
 	int (*watch)(struct kp_backend *be, int *ret_fd, struct kp_err *err);
 
 	/* Reads that descriptor; true when what we installed may have been changed. */

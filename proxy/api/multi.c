@@ -219,11 +219,10 @@ static int close_socket(void *arg, curl_socket_t fd)
 	struct watch *watch, *next_watch;
 	struct socket *s, *next;
 
-	DL_FOREACH_SAFE(m->watches, watch, next_watch)
-	if (watch->fd == fd)
-		end_watch(watch);
-	DL_FOREACH_SAFE(m->sockets, s, next)
-	{
+	DL_FOREACH_SAFE (m->watches, watch, next_watch)
+		if (watch->fd == fd)
+			end_watch(watch);
+	DL_FOREACH_SAFE (m->sockets, s, next) {
 		if (s->fd != fd)
 			continue;
 		DL_DELETE(m->sockets, s);
