@@ -79,37 +79,24 @@ static struct cost sync_since(struct bench *b, int64_t start_us)
 	return spent;
 }
 
-static char *copy_zones(const char *zones)
-{
-	size_t len = 0;
-	char *copy;
-
-	if (!zones)
-		return NULL;
-	while (zones[len])
-		len += strlen(zones + len) + 1;
-	copy = kp_xmalloc(len + 1);
-	memcpy(copy, zones, len + 1);
-	return copy;
-}
-
 static struct kp_endpointslice *copy_slice(const struct kp_endpointslice *slice)
 {
 	struct kp_endpointslice *copy = kp_xcalloc(1, sizeof(*copy));
 
 	*copy = *slice;
-	copy->ns = kp_xstrdup(slice->ns);
+	copy->ns = kp_name_get(slice->ns);
 	copy->name = kp_xstrdup(slice->name);
 	copy->service = kp_xstrdup(slice->service);
 	copy->ports = kp_xcalloc(slice->n_ports, sizeof(*copy->ports));
 	for (size_t i = 0; i < slice->n_ports; i++) {
 		copy->ports[i] = slice->ports[i];
-		copy->ports[i].name = kp_xstrdup(slice->ports[i].name);
+		copy->ports[i].name = kp_name_get(slice->ports[i].name);
 	}
 	copy->endpoints = kp_xcalloc(slice->n_endpoints, sizeof(*copy->endpoints));
 	for (size_t i = 0; i < slice->n_endpoints; i++) {
 		copy->endpoints[i] = slice->endpoints[i];
-		copy->endpoints[i].zone_hints = copy_zones(slice->endpoints[i].zone_hints);
+		if (slice->endpoints[i].zone_hints)
+			copy->endpoints[i].zone_hints = kp_name_get(slice->endpoints[i].zone_hints);
 	}
 	return copy;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "kproxy/addr.h"
+#include "kproxy/name.h"
 
 enum kp_kind {
 	KP_KIND_SERVICE,
@@ -24,7 +25,7 @@ enum kp_kind {
 const char *kp_kind_name(enum kp_kind kind);
 
 struct kp_service_port {
-	char *name;	    /* may be empty, never NULL */
+	const char *name;   /* shared; may be empty, never NULL */
 	uint8_t proto;	    /* IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP */
 	uint16_t port;	    /* host byte order, never 0 */
 	uint16_t node_port; /* host byte order, 0 = none */
@@ -47,7 +48,8 @@ struct kp_prefix_list {
 /* Service v1.  Headless and ExternalName Services, and those that carry an opt-out label, are
  * never kept (SV-2, IN-5). */
 struct kp_service {
-	char *ns, *name;
+	const char *ns; /* shared */
+	char *name;
 	int64_t created_s;			  /* creationTimestamp, Unix time; 0 = unknown */
 	struct kp_addr cluster_ip[KP_N_FAMILIES]; /* zero = none of this family (SV-3) */
 	struct kp_addr_list external_ips;
@@ -65,21 +67,22 @@ struct kp_service {
 struct kp_endpoint {
 	struct kp_addr addr;
 	bool ready, serving, terminating;
-	bool local;	     /* nodeName is our own node (ES-6) */
-	bool has_node_hints; /* hints.forNodes is not empty */
-	bool hinted_here;    /* hints.forNodes lists our own node */
-	char *zone_hints; /* hints.forZones: NUL-terminated names, then an empty one; NULL = none */
+	bool local;		/* nodeName is our own node (ES-6) */
+	bool has_node_hints;	/* hints.forNodes is not empty */
+	bool hinted_here;	/* hints.forNodes lists our own node */
+	const char *zone_hints; /* hints.forZones with commas between, shared; NULL = none */
 };
 
 struct kp_slice_port {
-	char *name; /* may be empty, never NULL */
+	const char *name; /* shared; may be empty, never NULL */
 	uint8_t proto;
 	uint16_t port; /* host byte order, never 0 */
 };
 
 /* EndpointSlice discovery.k8s.io/v1 of address type IPv4 or IPv6, with a Service name. */
 struct kp_endpointslice {
-	char *ns, *name;
+	const char *ns; /* shared */
+	char *name;
 	char *service; /* label kubernetes.io/service-name, never empty (ES-1) */
 	/* What happened last to the endpoints (ES-11), Unix time; 0 = unknown.  It tells how long a
 	 * change took and is no change itself: not compared. */

@@ -17,6 +17,7 @@
 #include <uthash.h>
 
 #include "kproxy/addr.h"
+#include "kproxy/name.h"
 
 struct kp_target {
 	struct kp_addr addr;
@@ -79,9 +80,9 @@ struct kp_affinity {
 #define KP_MAX_AFFINITY_ID 0x3fff
 
 struct kp_vservice {
-	char *port_name; /* may be empty */
-	uint8_t family;	 /* enum kp_family */
-	uint8_t proto;	 /* IPPROTO_* */
+	const char *port_name; /* shared; may be empty */
+	uint8_t family;	       /* enum kp_family */
+	uint8_t proto;	       /* IPPROTO_* */
 	bool has_any; /* an endpoint exists somewhere: an empty set drops, else it rejects (EP-5) */
 	uint16_t n_frontends;
 	struct kp_frontend *frontends;

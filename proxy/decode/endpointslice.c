@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* EndpointSlice discovery.k8s.io/v1 (rules ES-1 to ES-6). */
 #include <errno.h>
+#include <stdio.h>
 
 #include "decode/kinds.h"
 #include "util/time.h"
@@ -39,7 +40,7 @@ enum kp_decode_result kp_decode_endpointslice(const struct kp_decoder *d,
 		return kp_decode_skip(d, "address type FQDN");
 
 	slice = kp_xcalloc(1, sizeof(*slice));
-	slice->ns = kp_xstrdup(d->id->ns);
+	slice->ns = kp_name_get(d->id->ns);
 	slice->name = kp_xstrdup(d->id->name);
 	slice->service = kp_xstrdup(service);
 	slice->family = family;
@@ -118,7 +119,7 @@ static int decode_port(const struct kp_decoder *d, const struct kp_field *field,
 			       "'%.64s' is not a protocol that we know, port ignored", proto);
 	else
 		*ret = (struct kp_slice_port){
-			.name = kp_xstrdup(name), .proto = kp_proto_parse(proto), .port = port};
+			.name = kp_name_get(name), .proto = kp_proto_parse(proto), .port = port};
 	return 0;
 }
 
@@ -214,30 +215,26 @@ static int decode_node_hints(const struct kp_decoder *d, const struct kp_field *
 	return 0;
 }
 
-/* Packs the names one behind the other.  A nameless hint names no zone and is left out. */
+/* A nameless hint names no zone and is left out. */
 static int decode_zone_hints(const struct kp_decoder *d, const struct kp_field *zones,
 			     struct kp_endpoint *ret)
 {
-	kp_autofree char *packed = NULL;
-	size_t n, size = 0;
+	kp_autofree char *joined = NULL;
+	size_t n, len = 0;
 
 	if (kp_field_list(zones, MAX_HINTS, &n, d->err) < 0)
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++) {
 		const char *name;
-		size_t name_size;
 
 		if (decode_hint_name(d, KP_ITEM(zones, i), &name) < 0)
 			return -EINVAL;
 		if (!*name)
 			continue;
-		name_size = strlen(name) + 1;
-		packed = kp_xrealloc(packed, size + name_size + 1);
-		memcpy(packed + size, name, name_size);
-		size += name_size;
-		packed[size] = 0;
+		joined = kp_xrealloc(joined, len + strlen(name) + 2);
+		len += sprintf(joined + len, "%s%s", len ? "," : "", name);
 	}
-	ret->zone_hints = KP_TAKE(packed);
+	ret->zone_hints = joined ? kp_name_get(joined) : NULL;
 	return 0;
 }
 

@@ -50,7 +50,7 @@ enum kp_decode_result kp_decode_service(const struct kp_decoder *d, const struct
 		return kp_decode_skip(d, "%s", absent);
 
 	service = kp_xcalloc(1, sizeof(*service));
-	service->ns = kp_xstrdup(d->id->ns);
+	service->ns = kp_name_get(d->id->ns);
 	service->name = kp_xstrdup(d->id->name);
 	if (decode_service(d, root, type, service) < 0) {
 		kp_service_free(service);
@@ -195,7 +195,7 @@ static int decode_port(const struct kp_decoder *d, const struct kp_field *field,
 			       "'%.64s' is not a protocol that we know, port ignored", proto);
 		return 0;
 	}
-	ret->name = kp_xstrdup(name);
+	ret->name = kp_name_get(name);
 	ret->port = port;
 	ret->node_port = node_port;
 	return 0;

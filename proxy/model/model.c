@@ -24,13 +24,13 @@ void kp_service_free(struct kp_service *service)
 	if (!service)
 		return;
 	for (size_t i = 0; i < service->n_ports; i++)
-		free(service->ports[i].name);
+		kp_name_put(service->ports[i].name);
 	free(service->ports);
 	free(service->source_ranges.items);
 	free(service->vips.items);
 	free(service->external_ips.items);
 	free(service->name);
-	free(service->ns);
+	kp_name_put(service->ns);
 	free(service);
 }
 
@@ -39,14 +39,14 @@ void kp_endpointslice_free(struct kp_endpointslice *slice)
 	if (!slice)
 		return;
 	for (size_t i = 0; i < slice->n_endpoints; i++)
-		free(slice->endpoints[i].zone_hints);
+		kp_name_put(slice->endpoints[i].zone_hints);
 	free(slice->endpoints);
 	for (size_t i = 0; i < slice->n_ports; i++)
-		free(slice->ports[i].name);
+		kp_name_put(slice->ports[i].name);
 	free(slice->ports);
 	free(slice->service);
 	free(slice->name);
-	free(slice->ns);
+	kp_name_put(slice->ns);
 	free(slice);
 }
 
@@ -134,26 +134,12 @@ static bool services_equal(const struct kp_service *a, const struct kp_service *
 	       a->sticky_timeout_s == b->sticky_timeout_s && service_ports_equal(a, b);
 }
 
-/* Both are lists of NUL-terminated names that an empty name ends, or NULL. */
-static bool zone_hints_equal(const char *a, const char *b)
-{
-	if (!a || !b)
-		return a == b;
-	while (strcmp(a, b) == 0) {
-		if (!*a)
-			return true;
-		a += strlen(a) + 1;
-		b += strlen(b) + 1;
-	}
-	return false;
-}
-
 static bool endpoints_equal(const struct kp_endpoint *a, const struct kp_endpoint *b)
 {
 	return kp_addr_equal(&a->addr, &b->addr) && a->ready == b->ready &&
 	       a->serving == b->serving && a->terminating == b->terminating &&
 	       a->local == b->local && a->has_node_hints == b->has_node_hints &&
-	       a->hinted_here == b->hinted_here && zone_hints_equal(a->zone_hints, b->zone_hints);
+	       a->hinted_here == b->hinted_here && a->zone_hints == b->zone_hints;
 }
 
 static bool slice_ports_equal(const struct kp_slice_port *a, const struct kp_slice_port *b)

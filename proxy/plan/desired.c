@@ -128,7 +128,7 @@ static void build_family(const struct kp_store_service *ss, enum kp_family famil
 
 		v->family = family;
 		v->proto = port->proto;
-		v->port_name = kp_xstrdup(port->name);
+		v->port_name = kp_name_get(port->name);
 		add_frontends(v, service, port);
 		set_sources(v, service, node);
 		kp_endpoints_choose(ss, port, family, node ? node->zone : "", &choice);

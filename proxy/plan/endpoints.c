@@ -80,9 +80,14 @@ static void sort_and_dedupe(struct candidates *c)
 
 static bool zone_hinted(const struct kp_endpoint *endpoint, const char *zone)
 {
-	for (const char *z = endpoint->zone_hints; z && *z; z += strlen(z) + 1)
-		if (strcmp(z, zone) == 0)
+	size_t len = strlen(zone);
+	const char *next;
+
+	for (const char *z = endpoint->zone_hints; z; z = next ? next + 1 : NULL) {
+		next = strchr(z, ',');
+		if ((next ? (size_t)(next - z) : strlen(z)) == len && memcmp(z, zone, len) == 0)
 			return true;
+	}
 	return false;
 }
 

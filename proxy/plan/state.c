@@ -16,7 +16,7 @@ int kp_target_compare(const void *va, const void *vb)
 
 void kp_vservice_clear(struct kp_vservice *v)
 {
-	free(v->port_name);
+	kp_name_put(v->port_name);
 	free(v->frontends);
 	free(v->cluster.slots);
 	free(v->local.slots);
@@ -49,10 +49,11 @@ struct kp_frontend *kp_vservice_add_frontend(struct kp_vservice *v)
 
 void kp_endpoint_set_add(struct kp_endpoint_set *set, const struct kp_addr *addr, uint16_t port)
 {
-	/* Grows at powers of two. */
-	if ((set->n & (set->n - 1)) == 0)
-		set->slots = kp_xrealloc(set->slots,
-					 (set->n ? 2 * set->n : 1) * sizeof(*set->slots));
+	/* Grows at powers of two; small sets, which nearly all are, take what they need. */
+	if (set->n < 8)
+		set->slots = kp_xrealloc(set->slots, (set->n + 1) * sizeof(*set->slots));
+	else if ((set->n & (set->n - 1)) == 0)
+		set->slots = kp_xrealloc(set->slots, 2 * set->n * sizeof(*set->slots));
 	set->slots[set->n] = (struct kp_target){.addr = *addr, .port = port};
 	set->n++;
 }

@@ -248,9 +248,9 @@ static void alter_slice(struct world *w, struct slice *s)
 
 /* --- making objects --- */
 
-static char *namespace_of(unsigned int service)
+static const char *namespace_of(unsigned int service)
 {
-	return kp_xstrdup(service % 2 ? "b" : "a");
+	return kp_name_get(service % 2 ? "b" : "a");
 }
 
 static void build_addrs(const unsigned int *numbers, unsigned int n, struct kp_addr_list *ret)
@@ -294,7 +294,7 @@ static struct kp_object build_service(const struct service *s, unsigned int numb
 	service->ports = kp_xcalloc(MAX_PORTS, sizeof(*service->ports));
 	for (unsigned int i = 0; i < s->n_ports; i++)
 		service->ports[service->n_ports++] = (struct kp_service_port){
-			.name = kp_xstrdup(port_names[s->ports[i].name]),
+			.name = kp_name_get(port_names[s->ports[i].name]),
 			.proto = protos[s->ports[i].proto],
 			.port = 80 + s->ports[i].number,
 			.node_port = s->ports[i].node_port ? 30000 + s->ports[i].node_port : 0};
@@ -310,12 +310,8 @@ static void build_endpoint(const struct endpoint *e, enum kp_family family, stru
 	ret->local = e->conditions & 8;
 	ret->has_node_hints = e->hints & 1;
 	ret->hinted_here = (e->hints & 3) == 3;
-	if (e->hints & 4) {
-		static const char zones[2][8] = {"north\0", "south\0"};
-
-		ret->zone_hints = kp_xmalloc(sizeof(zones[0]));
-		memcpy(ret->zone_hints, zones[e->hints >> 3], sizeof(zones[0]));
-	}
+	if (e->hints & 4)
+		ret->zone_hints = kp_name_get(e->hints >> 3 ? "south" : "north");
 }
 
 static struct kp_object build_slice(const struct slice *s, unsigned int number)
@@ -329,7 +325,7 @@ static struct kp_object build_slice(const struct slice *s, unsigned int number)
 	slice->ports = kp_xcalloc(MAX_PORTS, sizeof(*slice->ports));
 	for (unsigned int i = 0; i < s->n_ports; i++)
 		slice->ports[slice->n_ports++] =
-			(struct kp_slice_port){.name = kp_xstrdup(port_names[s->ports[i].name]),
+			(struct kp_slice_port){.name = kp_name_get(port_names[s->ports[i].name]),
 					       .proto = protos[s->ports[i].proto],
 					       .port = 8080 + s->ports[i].number};
 	slice->endpoints = kp_xcalloc(MAX_ENDPOINTS, sizeof(*slice->endpoints));

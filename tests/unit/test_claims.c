@@ -69,7 +69,7 @@ static struct kp_vservices node_port(void)
 
 		v->family = family;
 		v->proto = IPPROTO_TCP;
-		v->port_name = kp_xstrdup("http");
+		v->port_name = kp_name_get("http");
 		frontend->type = KP_NODE_PORT;
 		frontend->port = 30080;
 	}

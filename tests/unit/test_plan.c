@@ -19,7 +19,7 @@ static struct kp_vservices one_set(const unsigned int *lasts, size_t n)
 	struct kp_vservices vs = {0};
 	struct kp_vservice *v = kp_vservices_add(&vs);
 
-	v->port_name = kp_xstrdup("http");
+	v->port_name = kp_name_get("http");
 	v->proto = IPPROTO_TCP;
 	for (size_t i = 0; i < n; i++) {
 		struct kp_addr a = addr4(lasts[i]);

@@ -104,7 +104,7 @@ static struct kp_vservice *add_copy(struct kp_vservices *vs, const struct kp_vse
 	struct kp_vservice *copy = kp_vservices_add(vs);
 
 	*copy = *v;
-	copy->port_name = kp_xstrdup(v->port_name);
+	copy->port_name = kp_name_get(v->port_name);
 	copy->frontends = kp_xcalloc(v->n_frontends + 1, sizeof(*v->frontends));
 	memcpy(copy->frontends, v->frontends, v->n_frontends * sizeof(*v->frontends));
 	copy->sources = kp_xcalloc(v->n_sources + 1, sizeof(*v->sources));

@@ -61,7 +61,7 @@ static void parse_service(const char *text, uint8_t proto, const char *port_name
 	kp_autofree char *copy = kp_xstrdup(text);
 	struct kp_endpoint_set *set = NULL;
 
-	v->port_name = kp_xstrdup(port_name);
+	v->port_name = kp_name_get(port_name);
 	v->proto = proto;
 	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
 		struct kp_target t;

@@ -48,13 +48,13 @@ static bool put_service(struct fixture *f, const char *name, uint16_t port)
 	struct kp_object object = {.kind = KP_KIND_SERVICE, .service = service};
 	bool changed;
 
-	service->ns = kp_xstrdup("default");
+	service->ns = kp_name_get("default");
 	service->name = kp_xstrdup(name);
 	service->cluster_ip[KP_IPV4] = addr4(1);
 	service->n_ports = 1;
 	service->ports = kp_xcalloc(1, sizeof(*service->ports));
 	service->ports[0] = (struct kp_service_port){
-		.name = kp_xstrdup("http"), .proto = IPPROTO_TCP, .port = port};
+		.name = kp_name_get("http"), .proto = IPPROTO_TCP, .port = port};
 	changed = kp_store_put(f->store, &object);
 	assert_null(object.any);
 	return changed;
@@ -66,14 +66,14 @@ static bool put_slice(struct fixture *f, const char *name, const char *service, 
 	struct kp_endpointslice *slice = kp_xcalloc(1, sizeof(*slice));
 	struct kp_object object = {.kind = KP_KIND_ENDPOINTSLICE, .slice = slice};
 
-	slice->ns = kp_xstrdup("default");
+	slice->ns = kp_name_get("default");
 	slice->name = kp_xstrdup(name);
 	slice->service = kp_xstrdup(service);
 	slice->n_endpoints = 1;
 	slice->endpoints = kp_xcalloc(1, sizeof(*slice->endpoints));
 	slice->endpoints[0] = (struct kp_endpoint){.addr = addr4(2), .ready = ready};
 	if (zone)
-		slice->endpoints[0].zone_hints = kp_xasprintf("%s%c", zone, 0);
+		slice->endpoints[0].zone_hints = kp_name_get(zone);
 	return kp_store_put(f->store, &object);
 }
 
@@ -228,7 +228,7 @@ static bool put_triggered_slice(struct fixture *f, const char *service, int64_t 
 	struct kp_endpointslice *slice = kp_xcalloc(1, sizeof(*slice));
 	struct kp_object object = {.kind = KP_KIND_ENDPOINTSLICE, .slice = slice};
 
-	slice->ns = kp_xstrdup("default");
+	slice->ns = kp_name_get("default");
 	slice->name = kp_xstrdup("web-1");
 	slice->service = kp_xstrdup(service);
 	slice->trigger_us = trigger_us;
