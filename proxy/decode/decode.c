@@ -4,7 +4,6 @@
 #include "decode/decode.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "decode/kinds.h"
@@ -160,31 +159,4 @@ static enum kp_decode_result decode_fields(const struct kp_decoder *d, const str
 	if (result == KP_DECODED)
 		*ret = object;
 	return result;
-}
-
-enum kp_decode_result kp_decode_skip(const struct kp_decoder *d, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(d->why, KP_DECODE_WHY_SIZE, fmt, ap);
-	va_end(ap);
-	return KP_DECODE_SKIP;
-}
-
-void kp_decode_warn(const struct kp_decoder *d, const struct kp_field *field, const char *fmt, ...)
-{
-	char text[512];
-	size_t len;
-	va_list ap;
-
-	if (!d->options->warn)
-		return;
-	kp_field_path(field, text, sizeof(text) / 2);
-	len = strlen(text);
-	len += snprintf(text + len, sizeof(text) - len, ": ");
-	va_start(ap, fmt);
-	vsnprintf(text + len, sizeof(text) - len, fmt, ap);
-	va_end(ap);
-	d->options->warn(d->options->warn_arg, text);
 }
