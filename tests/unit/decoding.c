@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "decoding.h"
 
-int setup(void **state)
+int decoding_setup(void **state)
 {
 	*state = kp_xcalloc(1, sizeof(struct fixture));
 	return 0;
 }
 
-int teardown(void **state)
+int decoding_teardown(void **state)
 {
 	struct fixture *f = *state;
 

@@ -40,11 +40,11 @@ struct fixture {
 	"{'apiVersion':'networking.k8s.io/v1','kind':'ServiceCIDR','metadata':{'name':'x'}," \
 	"'spec':{'cidrs':" cidrs "}}"
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, decoding_setup, decoding_teardown)
 
 /* The fixture of all decoder tests. */
-int setup(void **state);
-int teardown(void **state);
+int decoding_setup(void **state);
+int decoding_teardown(void **state);
 
 /* What the last call left is freed first, so results live until the next one. */
 enum kp_decode_result decode_json(struct fixture *f, const json_t *json);
