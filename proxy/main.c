@@ -34,6 +34,10 @@ struct app {
 	struct kp_api *api;
 	struct kp_err api_err;
 	struct kp_monitor *monitor;
+	struct kp_file_watch *config_watch;
+	int argc; /* to read the configuration again */
+	char **argv;
+	bool restart; /* with another configuration */
 	uv_loop_t loop;
 	uv_signal_t sigterm, sigint;
 };
@@ -97,6 +101,7 @@ static void stop(struct app *app)
 	kp_sync_stop(app->sync);
 	close_source(app);
 	kp_monitor_close(KP_TAKE(app->monitor));
+	kp_file_watch_close(KP_TAKE(app->config_watch));
 	uv_close((uv_handle_t *)&app->sigterm, NULL);
 	uv_close((uv_handle_t *)&app->sigint, NULL);
 }
@@ -114,6 +119,39 @@ static void watch_signals(struct app *app)
 	uv_signal_init(&app->loop, &app->sigint);
 	uv_signal_start(&app->sigterm, on_signal, SIGTERM);
 	uv_signal_start(&app->sigint, on_signal, SIGINT);
+}
+
+/* CF-5.  Starting again with a file that is not valid would leave nobody at work. */
+static void on_config_changed(void *arg)
+{
+	struct app *app = arg;
+	struct kp_err err = KP_ERR_INIT;
+	struct kp_options options;
+
+	if (kp_options_parse(app->argc, app->argv, &options, &err) < 0) {
+		kp_log_error("main",
+			     "the new configuration is not valid, going on with the old one",
+			     "error=%s", kp_log_quote(err.text));
+		return;
+	}
+	kp_options_clear(&options);
+	kp_log_info("main",
+		    "the configuration file has changed, stopping to be started again with it",
+		    "path=%s", kp_log_quote(app->options.config));
+	app->restart = true;
+	stop(app);
+}
+
+static void watch_config(struct app *app)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	if (!app->options.config)
+		return;
+	if (kp_file_watch_open(app->options.config, &app->options.config_identity, &app->loop,
+			       on_config_changed, app, &app->config_watch, &err) < 0)
+		kp_log_warn("main", "changes of the configuration file will go unnoticed",
+			    "error=%s", kp_log_quote(err.text));
 }
 
 static void on_daemon_ready(void *arg)
@@ -157,10 +195,12 @@ static int run_daemon(struct app *app, struct kp_err *err)
 			    app->tracker, &app->monitor, err);
 	if (r == 0)
 		r = open_source(app, err);
-	if (r == 0)
+	if (r == 0) {
 		watch_signals(app);
-	else
+		watch_config(app);
+	} else {
 		kp_monitor_close(app->monitor);
+	}
 	uv_run(&app->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&app->loop);
 	if (app->api_err.code) {
@@ -256,6 +296,8 @@ static int run(struct app *app, struct kp_err *err)
 	app->sync = kp_sync_new(&app->options, app->ops, app->backend);
 	app->tracker = kp_tracker_new(kp_sync_wake, app->sync);
 	app->store = kp_store_new(app->tracker);
+	for (int f = 0; f < KP_N_FAMILIES; f++)
+		kp_store_override_node_ip(app->store, f, &app->options.node_ip[f]);
 	kp_sync_attach(app->sync, app->store, app->tracker);
 	if (app->options.once || app->options.dry_run)
 		return run_once(app, err);
@@ -268,36 +310,45 @@ static void app_clear(struct app *app)
 	kp_tracker_free(app->tracker);
 	kp_sync_free(app->sync);
 	app->ops->close(app->backend);
+	kp_options_clear(&app->options);
+}
+
+/* What needs no backend. */
+static int run_action(const struct kp_options *options, struct kp_err *err)
+{
+	if (options->help)
+		kp_options_print_help();
+	else if (options->version)
+		puts("kproxy " KPROXY_VERSION);
+	else
+		return kp_options_write(options, options->write_config_to, err);
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
 	struct kp_err err = KP_ERR_INIT;
-	struct app app = {0};
+	struct app app = {.argc = argc, .argv = argv};
+	const struct kp_options *options = &app.options;
 	int r;
 
 	if (argc > 1 && strcmp(argv[1], "dump") == 0)
 		return kp_cmd_dump(argc - 1, argv + 1);
+	json_object_seed(0);
 	if (kp_options_parse(argc, argv, &app.options, &err) < 0) {
 		fprintf(stderr, "kproxy: %s (kproxy --help lists the flags)\n", err.text);
 		return EXIT_USAGE;
 	}
-	if (app.options.help) {
-		kp_options_print_help();
-		return EXIT_OK;
-	}
-	if (app.options.version) {
-		puts("kproxy " KPROXY_VERSION);
-		return EXIT_OK;
-	}
-	app.ops = app.options.bpf_mode || app.options.cleanup ? &kp_hybrid_backend
-							      : &kp_nft_backend;
+	kp_notes_log(&options->notes);
+	app.ops = options->bpf_mode || options->cleanup ? &kp_hybrid_backend : &kp_nft_backend;
 	signal(SIGPIPE, SIG_IGN);
-	json_object_seed(0);
-	r = run(&app, &err);
+	if (options->help || options->version || options->write_config_to)
+		r = run_action(options, &err);
+	else
+		r = run(&app, &err);
 	if (r < 0)
 		kp_log_error("main", "failed", "error=%s", kp_log_quote(err.text));
 	app_clear(&app);
 	curl_global_cleanup();
-	return r < 0 ? EXIT_FAILED : EXIT_OK;
+	return r < 0 || app.restart ? EXIT_FAILED : EXIT_OK;
 }

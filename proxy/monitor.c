@@ -124,15 +124,21 @@ static void on_cleaned(void *arg, const size_t n_deleted[KP_N_FAMILIES], int64_t
 
 /* --- servers --- */
 
+static int try_listen(struct server *server, struct kp_err *err)
+{
+	struct kp_http_listener *listener;
+
+	return kp_http_listen(server->monitor->http, &server->at, true, server->handler,
+			      server->monitor, &listener, err);
+}
+
 static void on_again(uv_timer_t *timer);
 
 static void listen_or_wait(struct server *server)
 {
-	struct kp_http_listener *listener;
 	struct kp_err err = KP_ERR_INIT;
 
-	if (kp_http_listen(server->monitor->http, &server->at, true, server->handler,
-			   server->monitor, &listener, &err) == 0) {
+	if (try_listen(server, &err) == 0) {
 		if (server->failing)
 			kp_log_info("http", "listening at last", "server=%s", server->name);
 		server->failing = false;
@@ -150,14 +156,26 @@ static void on_again(uv_timer_t *timer)
 	listen_or_wait(timer->data);
 }
 
-static void server_open(struct server *server, struct kp_monitor *monitor, const char *name,
+static void server_init(struct server *server, struct kp_monitor *monitor, const char *name,
 			const struct kp_addr_port *at, kp_http_handler handler, uv_loop_t *loop)
 {
 	*server = (struct server){.monitor = monitor, .name = name, .at = *at, .handler = handler};
 	uv_timer_init(loop, &server->again);
 	server->again.data = server;
-	if (at->port)
+}
+
+/* With 'hard_fail', an address that cannot be had is an error. */
+static int server_open(struct server *server, bool hard_fail, struct kp_err *err)
+{
+	int r = 0;
+
+	if (!server->at.port)
+		return 0;
+	if (hard_fail)
+		r = try_listen(server, err);
+	else
 		listen_or_wait(server);
+	return r < 0 ? kp_err_wrap(err, "%s server", server->name) : 0;
 }
 
 /* Each health check port needs descriptors of its own. */
@@ -202,13 +220,20 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 	m->health.timeout_us = 2 * 1000 * options->sync_period_ms;
 	m->service_health = kp_service_health_new(m->http, store, is_live, m);
 	m->measure = new_measure(m);
-	server_open(&m->healthz, m, "healthz", &options->healthz, answer_healthz, loop);
-	server_open(&m->metrics, m, "metrics", &options->metrics, answer_metrics, loop);
+	server_init(&m->healthz, m, "healthz", &options->healthz, answer_healthz, loop);
+	server_init(&m->metrics, m, "metrics", &options->metrics, answer_metrics, loop);
 	kp_tracker_ignore_before(tracker, kp_time_now_us());
 	kp_sync_observe(sync, &(struct kp_sync_observer){.queued = on_queued,
 							 .synced = on_synced,
 							 .cleaned = on_cleaned,
 							 .arg = m});
+	r = server_open(&m->healthz, options->bind_hard_fail, err);
+	if (r == 0)
+		r = server_open(&m->metrics, options->bind_hard_fail, err);
+	if (r < 0) {
+		kp_monitor_close(m);
+		return r;
+	}
 	*ret = m;
 	return 0;
 }

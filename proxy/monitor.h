@@ -10,7 +10,8 @@
 struct kp_monitor;
 
 /* Opens the servers that 'options' asks for and becomes the observer of 'sync'.  An address that
- * cannot be had is logged once and tried again every 5 s (HZ-8, MS-2).  All is borrowed. */
+ * cannot be had is logged once and tried again every 5 s, or is an error with bind_hard_fail (HZ-8,
+ * MS-2).  All is borrowed; after an error too, the loop runs once more to close handles. */
 int kp_monitor_open(const struct kp_options *options, const char *backend, uv_loop_t *loop,
 		    struct kp_sync *sync, const struct kp_store *store, struct kp_tracker *tracker,
 		    struct kp_monitor **ret, struct kp_err *err);

@@ -23,6 +23,7 @@ struct kp_sync {
 	bool full;		 /* the next sync compares everything with the kernel */
 	unsigned int n_failures; /* in a row */
 	unsigned int n_refused;	 /* of these: the kernel did not take the transaction */
+	uint64_t earliest_ns;	 /* when the next sync may begin (SY-2) */
 	bool repair;		 /* the full sync is due because someone else changed the rules */
 	bool running;		 /* the handles are open */
 	uv_poll_t watch;	 /* of changes that others make */
@@ -132,10 +133,19 @@ static void on_timer(uv_timer_t *timer)
 	kp_sync_now(timer->data);
 }
 
+/* Not before the minimum since the last sync has passed, rounded up to whole ms. */
 static void schedule(struct kp_sync *sync, uint64_t ms)
 {
-	if (sync->running)
-		uv_timer_start(&sync->timer, on_timer, ms, 0);
+	uint64_t now_ns = uv_hrtime(), left_ms = 0;
+
+	if (!sync->running)
+		return;
+	if (sync->earliest_ns > now_ns) {
+		left_ms = (sync->earliest_ns - now_ns + 999999) / 1000000;
+		/* Timers count from the time of the loop, which stood still during a sync. */
+		uv_update_time(sync->timer.loop);
+	}
+	uv_timer_start(&sync->timer, on_timer, ms > left_ms ? ms : left_ms, 0);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -232,7 +242,6 @@ const struct kp_state *kp_sync_installed(const struct kp_sync *sync)
 static size_t node_port_ranges(const struct kp_sync *sync, struct kp_prefix *ret)
 {
 	const struct kp_options *o = sync->options;
-	const struct kp_node *node = kp_store_node(sync->planner.store);
 	bool has[KP_N_FAMILIES] = {false};
 	size_t n = 0;
 
@@ -241,10 +250,11 @@ static size_t node_port_ranges(const struct kp_sync *sync, struct kp_prefix *ret
 		has[o->node_ports[i].family] = true;
 	}
 	for (int f = 0; f < KP_N_FAMILIES; f++) {
-		if (o->node_ports_primary && node && !kp_addr_is_zero(&node->ip[f]))
-			ret[n++] = (struct kp_prefix){.addr = node->ip[f],
-						      .family = f,
-						      .len = kp_family_addr_size(f) * 8};
+		const struct kp_addr *ip = kp_store_node_ip(sync->planner.store, f);
+
+		if (o->node_ports_primary && ip)
+			ret[n++] = (struct kp_prefix){
+				.addr = *ip, .family = f, .len = kp_family_addr_size(f) * 8};
 		else if (!has[f])
 			ret[n++] = (struct kp_prefix){.family = f};
 	}
@@ -350,6 +360,7 @@ int kp_sync_now(struct kp_sync *sync)
 	r = read_installed(sync, &err);
 	if (r == 0)
 		r = apply(sync, &stats, &err);
+	sync->earliest_ns = uv_hrtime() + sync->options->min_sync_period_ms * 1000000;
 	if (r < 0) {
 		tell_synced(sync, false, full, start_ns, &stats);
 		failed(sync, &err);

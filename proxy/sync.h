@@ -6,7 +6,7 @@
 #include <uv.h>
 
 #include "conntrack/cleaner.h"
-#include "options.h"
+#include "options/options.h"
 #include "plan/planner.h"
 
 struct kp_sync;

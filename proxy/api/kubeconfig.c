@@ -5,16 +5,12 @@
 #include "api/kubeconfig.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "api/pem.h"
 #include "decode/fields.h"
-#include "manifests/yaml.h"
+#include "manifests/single.h"
 
-#define MAX_FILE_SIZE (1 << 20)
 #define MAX_ITEMS 10000
 
 /* What the parsing of one file needs all the way down. */
@@ -32,66 +28,6 @@ static int parse_exec(const struct parser *p, const struct kp_field *exec,
 
 /* --- the file --- */
 
-struct document {
-	json_t *json;
-	char error[256];
-};
-
-static void on_object(void *arg, const struct kp_place *place, const json_t *json)
-{
-	struct document *d = arg;
-
-	if (place->document == 1 && !d->json)
-		d->json = json_incref((json_t *)json);
-}
-
-static void on_error(void *arg, const struct kp_place *place, const char *reason)
-{
-	struct document *d = arg;
-
-	if (place->document == 1)
-		snprintf(d->error, sizeof(d->error), "line %u: %s", place->line, reason);
-}
-
-struct file {
-	int fd;
-	size_t size;
-};
-
-static ssize_t read_file(void *arg, char *buf, size_t size)
-{
-	struct file *file = arg;
-	ssize_t n = read(file->fd, buf, size);
-
-	if (n < 0)
-		return -errno;
-	file->size += n;
-	return file->size > MAX_FILE_SIZE ? -EFBIG : n;
-}
-
-static int read_document(const char *path, json_t **ret, struct kp_err *err)
-{
-	struct file file = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
-	struct document d = {0};
-	const struct kp_object_sink sink = {.object = on_object, .error = on_error, .arg = &d};
-	int r;
-
-	if (file.fd < 0)
-		return kp_err_errno(err, errno, "open");
-	r = kp_yaml_read(read_file, &file, &sink, err);
-	close(file.fd);
-	if (r == 0 && *d.error)
-		r = kp_err_set(err, EINVAL, "%s", d.error);
-	if (r == 0 && !d.json)
-		r = kp_err_set(err, EINVAL, "the file is empty");
-	if (r < 0) {
-		json_decref(d.json);
-		return r;
-	}
-	*ret = d.json;
-	return 0;
-}
-
 int kp_kubeconfig_load(const char *path, struct kp_api_config *ret, struct kp_err *err)
 {
 	const char *slash = strrchr(path, '/');
@@ -100,7 +36,7 @@ int kp_kubeconfig_load(const char *path, struct kp_api_config *ret, struct kp_er
 	int r;
 
 	directory = slash ? kp_xasprintf("%.*s", (int)(slash - path), path) : kp_xstrdup(".");
-	r = read_document(path, &json, err);
+	r = kp_single_load(path, NULL, NULL, &json, err);
 	if (r == 0)
 		r = kp_kubeconfig_parse(json, directory, ret, err);
 	return r < 0 ? kp_err_wrap(err, "kubeconfig '%s'", path) : 0;

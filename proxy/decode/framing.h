@@ -20,6 +20,9 @@ struct kp_place {
 	unsigned int line;
 };
 
+/* Is told of a key that comes twice in the same mapping. */
+typedef void kp_duplicate_fn(void *arg, const struct kp_place *place, const char *key);
+
 /* Receives what a reader finds, in the order of the stream. */
 struct kp_object_sink {
 	/* 'json' is borrowed.  It may be anything but null, not only an object. */
@@ -28,6 +31,9 @@ struct kp_object_sink {
 	/* Something could not be read.  place->object is 0 when it costs the rest of the document
 	 * and not only one object. */
 	void (*error)(void *arg, const struct kp_place *place, const char *reason);
+
+	/* Of YAML: a key that came before; the later value counts.  NULL: that is an error. */
+	kp_duplicate_fn *duplicate;
 
 	void *arg;
 };

@@ -4,9 +4,9 @@
 
 #include <jansson.h>
 
-#include "options.h"
+#include "options/options.h"
 
-/* What we run with, under the names of kube-proxy's KubeProxyConfiguration (MS-1); the caller owns
+/* The configuration in effect, as kube-proxy's KubeProxyConfiguration (MS-1); the caller owns
  * it. */
 json_t *kp_configz(const struct kp_options *options, const char *backend);
 

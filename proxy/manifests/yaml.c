@@ -343,6 +343,14 @@ static int build_sequence(struct reader *r, json_t **ret)
 	return 0;
 }
 
+static void tell_duplicate(const struct reader *r, const char *key)
+{
+	struct kp_place place = r->place;
+
+	place.line = line_of(r, &r->event.start_mark);
+	r->sink->duplicate(r->sink->arg, &place, key);
+}
+
 /* Moves the key that the reader stands on to '*ret'. */
 static int take_key(struct reader *r, const json_t *object, char **ret, size_t *ret_size)
 {
@@ -353,8 +361,11 @@ static int take_key(struct reader *r, const json_t *object, char **ret, size_t *
 		return refuse(r, "a key that is not a scalar");
 	if (r->event.data.scalar.plain_implicit && strcmp(key, "<<") == 0)
 		return refuse(r, "the merge key << is not supported");
-	if (json_object_getn(object, key, size))
-		return refuse(r, "the key '%.64s' comes twice", key);
+	if (json_object_getn(object, key, size)) {
+		if (!r->sink->duplicate)
+			return refuse(r, "the key '%.64s' comes twice", key);
+		tell_duplicate(r, key);
+	}
 	*ret = (char *)KP_TAKE(r->event.data.scalar.value);
 	*ret_size = size;
 	return charge(r, size + NODE_SIZE);

@@ -3,7 +3,8 @@
  *
  * A document is an object, or a list whose "items" are objects.  What is found goes to the sink:
  *
- * - an object that is too large or uses what we refuse (duplicate keys, the merge key "<<", an
+ * - an object that is too large or uses what we refuse (duplicate keys that the sink
+ *   does not want to know of, the merge key "<<", an
  *   alias inside its own anchor) costs that object,
  * - a syntax error, or nesting deeper than KP_OBJECT_MAX_DEPTH, costs the rest of its document.
  *

@@ -42,6 +42,7 @@ struct kp_store {
 	struct slice *slices;
 	struct cidr *cidrs;
 	struct kp_node *node;
+	struct kp_addr node_ip[KP_N_FAMILIES]; /* in the place of the Node's; zero: none */
 	uint32_t node_seen;
 	size_t n_services;
 	uint32_t list[KP_N_KINDS]; /* counts the lists of each kind; objects note the last one */
@@ -216,6 +217,21 @@ bool kp_store_get(const struct kp_store *store, const char *key, struct kp_store
 const struct kp_node *kp_store_node(const struct kp_store *store)
 {
 	return store->node;
+}
+
+void kp_store_override_node_ip(struct kp_store *store, enum kp_family family,
+			       const struct kp_addr *addr)
+{
+	store->node_ip[family] = *addr;
+}
+
+const struct kp_addr *kp_store_node_ip(const struct kp_store *store, enum kp_family family)
+{
+	const struct kp_addr *addr = &store->node_ip[family];
+
+	if (kp_addr_is_zero(addr) && store->node)
+		addr = &store->node->ip[family];
+	return kp_addr_is_zero(addr) || kp_addr_is_loopback(family, addr) ? NULL : addr;
 }
 
 void kp_store_each_service_cidr(const struct kp_store *store,
@@ -426,6 +442,9 @@ static void replace_node(struct kp_store *store, struct kp_node *node)
 static bool put_node(struct kp_store *store, struct kp_node *node)
 {
 	store->node_seen = store->list[KP_KIND_NODE];
+	for (int f = 0; f < KP_N_FAMILIES; f++)
+		if (!kp_addr_is_zero(&store->node_ip[f]))
+			node->ip[f] = store->node_ip[f];
 	if (is_known(KP_KIND_NODE, store->node, node))
 		return false;
 	replace_node(store, node);

@@ -46,6 +46,14 @@ bool kp_store_get(const struct kp_store *store, const char *key, struct kp_store
 /* Our own Node, NULL until one is put. */
 const struct kp_node *kp_store_node(const struct kp_store *store);
 
+/* An address that counts in the place of the Node's of this family (ND-3).  Before the first Node
+ * is put. */
+void kp_store_override_node_ip(struct kp_store *store, enum kp_family family,
+			       const struct kp_addr *addr);
+
+/* The node's address; NULL while none is known, and for loopback, which reaches nobody (NP-4). */
+const struct kp_addr *kp_store_node_ip(const struct kp_store *store, enum kp_family family);
+
 /* Calls 'fn' for each service range (RJ-3). */
 void kp_store_each_service_cidr(const struct kp_store *store,
 				void (*fn)(void *arg, const struct kp_prefix *cidr), void *arg);

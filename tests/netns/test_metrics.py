@@ -74,7 +74,8 @@ def test_other_paths(node):  # MS-1
     assert config["clusterCIDR"] == "10.180.0.0/16,fd00:10:180::/64"
     assert config["metricsBindAddress"] == "127.0.0.1:10249"
     assert config["nodePortAddresses"] == ["primary"]
-    assert config["nftables"] == {"masqueradeBit": 14, "masqueradeAll": False, "syncPeriod": "30s"}
+    assert config["nftables"] == {"masqueradeBit": 14, "masqueradeAll": False, "syncPeriod": "30s",
+                                  "minSyncPeriod": "0s"}
 
 
 def test_address_without_port_and_ipv6(node):
