@@ -50,8 +50,8 @@ static void drop_flags(struct kp_values *values, struct kp_notes *notes)
 
 static void on_duplicate(void *arg, const struct kp_place *place, const char *key)
 {
-	kp_notes_add(arg, KP_LOG_WARN, "field comes twice, the last one counts",
-		     "field=%s line=%u", kp_log_quote(key), place->line);
+	kp_notes_add(arg, KP_LOG_WARN, "field comes twice, the last one counts", "field=%s line=%u",
+		     kp_log_quote(key), place->line);
 }
 
 int kp_file_load(const char *path, struct kp_values *values, struct kp_notes *notes,

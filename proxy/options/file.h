@@ -8,8 +8,8 @@
 #define KP_CONFIG_KIND "KubeProxyConfiguration"
 #define KP_CONFIG_API_VERSION "kubeproxy.config.k8s.io/v1alpha1"
 
-/* Reads a file into the values.  Unknown and duplicate fields are noted and passed over (CF-4); -EINVAL
- * names the field that is wrong.
+/* Reads a file into the values.  Unknown and duplicate fields are noted and passed over (CF-4);
+ * -EINVAL names the field that is wrong.
  *
  * What flags gave is kept where it counts next to a file (CF-2); else it is noted and dropped. */
 int kp_file_load(const char *path, struct kp_values *values, struct kp_notes *notes,

@@ -19,15 +19,15 @@ static const char *const groups[KP_N_GROUPS] = {
 	[KP_GROUP_SYNC] = "When the kernel is told",
 	[KP_GROUP_HOOKS] = "Socket hooks, with --mode=bpf",
 	[KP_GROUP_HTTP] = "Health and metrics; an empty address turns a server off",
-	[KP_GROUP_HOST] = "The host: connection tracking, where 0 changes nothing, and the OOM killer",
+	[KP_GROUP_HOST] =
+		"The host: connection tracking, where 0 changes nothing, and the OOM killer",
 	[KP_GROUP_LOG] = "The log",
 	[KP_GROUP_ACTIONS] = "Do this and exit",
 };
 
 static bool is_shown(const struct kp_option *o, bool ignored)
 {
-	return o->flag && (o->effect == KP_OPTION_IGNORED) == ignored &&
-	       !kp_option_repeats_flag(o);
+	return o->flag && (o->effect == KP_OPTION_IGNORED) == ignored && !kp_option_repeats_flag(o);
 }
 
 /* "--name=VALUE" */
@@ -70,7 +70,8 @@ static void print_ignored(void)
 	char left[64];
 	int column = 0;
 
-	puts("\nAccepted for kube-proxy's sake, without effect (docs/configuration.md has the reasons):");
+	puts("\nAccepted for kube-proxy's sake, without effect (docs/configuration.md has the "
+	     "reasons):");
 	for (size_t i = 0; i < kp_n_options; i++) {
 		const struct kp_option *o = &kp_option_table[i];
 		int len;

@@ -180,9 +180,9 @@ static int check_detection(struct kp_options *o, struct kp_err *err)
 	bool by_name = o->settings.detect == KP_DETECT_INTERFACE;
 	const char *name = by_name ? o->pod_bridge : o->pod_interface_prefix;
 	const struct kp_value *mode = kp_values_find(o->values, "detectLocalMode");
-	const struct kp_value *missing = kp_values_find(
-		o->values, by_name ? "detectLocal.bridgeInterface"
-				   : "detectLocal.interfaceNamePrefix");
+	const struct kp_value *missing =
+		kp_values_find(o->values, by_name ? "detectLocal.bridgeInterface"
+						  : "detectLocal.interfaceNamePrefix");
 	char name_of_mode[64], name_of_missing[64];
 
 	if (o->pods_by_node_cidr)
@@ -214,17 +214,17 @@ static int check_periods(const struct kp_options *o, struct kp_err *err)
 /* Two sources of the same Service would each remove what only the other one has. */
 static int check_source(const struct kp_options *o, struct kp_err *err)
 {
-	const struct kp_value *kubeconfig =
-		kp_values_find(o->values, "clientConnection.kubeconfig");
+	const struct kp_value *kubeconfig = kp_values_find(o->values,
+							   "clientConnection.kubeconfig");
 	char name[64];
 
 	if (!o->manifests || (!o->kubeconfig && !o->master))
 		return 0;
 	return kp_err_set(err, EINVAL,
 			  "--manifests together with %s: objects come from one source only",
-			  o->kubeconfig ? kp_option_name(kubeconfig->named, kubeconfig->by_flag,
-							 name)
-					: "--master");
+			  o->kubeconfig
+				  ? kp_option_name(kubeconfig->named, kubeconfig->by_flag, name)
+				  : "--master");
 }
 
 /* LD-1: in such a family nobody is masqueraded to cluster IPs. */

@@ -8,7 +8,7 @@
 #include "options/setters.h"
 
 /* Where a member lies; does not compile when it is not what the type of the option needs. */
-#define AT(member, ok)                       \
+#define AT(member, ok)                         \
 	(offsetof(struct kp_options, member) + \
 	 0 * sizeof(char[(ok(((struct kp_options *)0)->member)) ? 1 : -1]))
 #define IS_BOOL(m) __builtin_types_compatible_p(__typeof__(m), bool)
@@ -68,7 +68,8 @@ const struct kp_option kp_option_table[] = {
 	{"hostname-override", "hostnameOverride", KP_GROUP_NODE, TEXT("NAME"),
 	 .bits = KP_OPTION_BESIDE_FILE, .help = "name of this node; else the host name"},
 	{"bind-address", "bindAddress", KP_GROUP_NODE, TEXT("ADDRESS"), .preset = "0.0.0.0",
-	 .set = kp_set_bind_address, .help = "address of this node, in the place of the Node's own"},
+	 .set = kp_set_bind_address,
+	 .help = "address of this node, in the place of the Node's own"},
 
 	{"detect-local-mode", "detectLocalMode", KP_GROUP_PODS, TEXT("MODE"),
 	 .expected = "ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix",
@@ -91,7 +92,7 @@ const struct kp_option kp_option_table[] = {
 	 .help = "kube-proxy's iptables, ipvs or nftables: all done by nftables"},
 	{"nodeport-addresses", "nodePortAddresses", KP_GROUP_SERVICES, LIST("CIDR,..."),
 	 .expected = "primary, all, or up to 32 CIDRs", .set = kp_set_node_ports,
-	 .help = "where node ports are; or: primary, all"},
+	 .help = "where node ports are; or: primary (the default), all"},
 	{"masquerade-all", "nftables.masqueradeAll", KP_GROUP_SERVICES,
 	 TO_SWITCH(settings.masquerade_all), .preset = "false", .modes = KP_MODE_NFTABLES,
 	 .help = "rewrite the source of all traffic to cluster IPs"},
@@ -103,7 +104,7 @@ const struct kp_option kp_option_table[] = {
 
 	{"iptables-sync-period", "nftables.syncPeriod", KP_GROUP_SYNC, TO_DURATION(sync_period_ms),
 	 .min = 1, .preset = "30s", .bits = KP_OPTION_ZERO_IS_UNSET, .modes = KP_MODE_NFTABLES,
-	 .help = "longest time between retries; unhealthy after twice that"},
+	 .help = "longest wait before a retry; twice that is unhealthy"},
 	{"iptables-min-sync-period", "nftables.minSyncPeriod", KP_GROUP_SYNC,
 	 TO_DURATION(min_sync_period_ms), .preset = "0s", .modes = KP_MODE_NFTABLES,
 	 .help = "shortest time from the end of a sync to the next"},
@@ -156,8 +157,7 @@ const struct kp_option kp_option_table[] = {
 	 .help = "fail instead of going on with nft alone"},
 
 	{"healthz-bind-address", "healthzBindAddress", KP_GROUP_HTTP, TEXT("ADDRESS[:PORT]"),
-	 .preset = "0.0.0.0:10256", .set = kp_set_healthz,
-	 .help = "/healthz, /livez, /readyz"},
+	 .preset = "0.0.0.0:10256", .set = kp_set_healthz, .help = "/healthz, /livez, /readyz"},
 	{"metrics-bind-address", "metricsBindAddress", KP_GROUP_HTTP, TEXT("ADDRESS[:PORT]"),
 	 .preset = "127.0.0.1:10249", .set = kp_set_metrics,
 	 .help = "/metrics, /proxyMode, /configz"},
@@ -172,15 +172,13 @@ const struct kp_option kp_option_table[] = {
 	{"show-hidden-metrics-for-version", "showHiddenMetricsForVersion", KP_GROUP_HTTP, IGNORED,
 	 TEXT("VERSION"), .help = "no metric is hidden"},
 
-	{"oom-score-adj", "oomScoreAdj", KP_GROUP_HOST,
-	 TO_NUMBER(host.oom_score_adj, -1000, 1000), .preset = "-999",
-	 .help = "of this process"},
+	{"oom-score-adj", "oomScoreAdj", KP_GROUP_HOST, TO_NUMBER(host.oom_score_adj, -1000, 1000),
+	 .preset = "-999", .help = "of this process"},
 	{"conntrack-max-per-core", "conntrack.maxPerCore", KP_GROUP_HOST,
 	 TO_NUMBER(host.conntrack_max_per_core, 0, INT32_MAX), .preset = "32768",
 	 .help = "connections for each processor"},
 	{"conntrack-min", "conntrack.min", KP_GROUP_HOST,
-	 TO_NUMBER(host.conntrack_min, 0, INT32_MAX), .preset = "131072",
-	 .help = "but not fewer"},
+	 TO_NUMBER(host.conntrack_min, 0, INT32_MAX), .preset = "131072", .help = "but not fewer"},
 	{"conntrack-tcp-timeout-established", "conntrack.tcpEstablishedTimeout", KP_GROUP_HOST,
 	 TO_DURATION(host.tcp_established_ms), .preset = "24h0m0s", .help = "of idle connections"},
 	{"conntrack-tcp-timeout-close-wait", "conntrack.tcpCloseWaitTimeout", KP_GROUP_HOST,
@@ -240,9 +238,9 @@ const char *kp_option_name(const struct kp_option *option, bool by_flag, char bu
 {
 	by_flag = option->flag && (by_flag || !option->field);
 	snprintf(buf, 64, "%s%s",
-		 !by_flag		  ? ""
+		 !by_flag		? ""
 		 : option->flag[1] == 0 ? "-"
-					  : "--",
+					: "--",
 		 by_flag ? option->flag : option->field);
 	return buf;
 }
@@ -250,8 +248,8 @@ const char *kp_option_name(const struct kp_option *option, bool by_flag, char bu
 const char *kp_option_value_name(const struct kp_option *option)
 {
 	static const char *const names[] = {
-		[KP_OPTION_SWITCH] = "true|false", [KP_OPTION_NUMBER] = "N",
-		[KP_OPTION_FRACTION] = "N",	   [KP_OPTION_DURATION] = "DURATION",
+		[KP_OPTION_SWITCH] = "true|false",   [KP_OPTION_NUMBER] = "N",
+		[KP_OPTION_FRACTION] = "N",	     [KP_OPTION_DURATION] = "DURATION",
 		[KP_OPTION_GATES] = "GATE=true,...",
 	};
 

@@ -21,7 +21,7 @@ enum kp_option_type {
 
 enum kp_option_effect {
 	KP_OPTION_HONOURED,
-	KP_OPTION_MAPPED,  /* means what it means to kube-proxy, by other means: 'help' says which */
+	KP_OPTION_MAPPED, /* means what it means to kube-proxy, by other means: 'help' says which */
 	KP_OPTION_IGNORED, /* accepted: 'help' says why nothing follows */
 };
 
