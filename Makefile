@@ -108,7 +108,7 @@ fuzz:
 	$(Q)set -e; for f in $(FUZZERS); do echo "  FUZZ  $$f"; mkdir -p build/fuzz/corpus/$$f; \
 		build/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 -verbosity=0 \
 		-artifact_prefix=build/fuzz/$$f- build/fuzz/corpus/$$f $(wildcard tests/fuzz/corpus/*) \
-		tests/golden; done
+		tests/golden tests/configs; done
 
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/sink.o $(OBJECTS)
 	@echo "  LD    $@"
