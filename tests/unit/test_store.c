@@ -307,6 +307,23 @@ static void test_store_node_zone_marks_all_services(void **state)
 	assert_marked(f, "default/api default/web ");
 }
 
+/* ND-3 */
+static void test_store_given_address_is_the_nodes(void **state)
+{
+	const struct kp_addr given = addr4(9), loopback = {.bytes = {127, 0, 0, 1}};
+	struct fixture *f = *state;
+
+	assert_null(kp_store_node_ip(f->store, KP_IPV4));
+	kp_store_override_node_ip(f->store, KP_IPV4, &given);
+	assert_true(kp_addr_equal(kp_store_node_ip(f->store, KP_IPV4), &given));
+	put_node(f, "zone-a", 1);
+	assert_true(kp_addr_equal(kp_store_node_ip(f->store, KP_IPV4), &given));
+	assert_true(kp_addr_equal(&kp_store_node(f->store)->ip[KP_IPV4], &given));
+	assert_null(kp_store_node_ip(f->store, KP_IPV6));
+	kp_store_override_node_ip(f->store, KP_IPV4, &loopback);
+	assert_null(kp_store_node_ip(f->store, KP_IPV4));
+}
+
 static void test_store_removed_node_is_gone(void **state)
 {
 	struct fixture *f = *state;
@@ -389,6 +406,7 @@ int main(void)
 		TEST(test_store_counts_changes),
 		TEST(test_store_node_address_marks_all_services),
 		TEST(test_store_node_zone_marks_all_services),
+		TEST(test_store_given_address_is_the_nodes),
 		TEST(test_store_removed_node_is_gone),
 		TEST(test_store_replaces_and_removes_service_ranges),
 		TEST(test_store_removes_what_a_complete_list_lacks),

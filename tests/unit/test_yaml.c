@@ -191,6 +191,26 @@ static void test_yaml_refuses_duplicate_keys_and_merge_keys(void **state)
 		    "1.1@1:{\"a\":1}|1.0@2!the key 'items' comes twice|");
 }
 
+static void on_duplicate(void *arg, const struct kp_place *place, const char *key)
+{
+	(void)arg;
+	note(place, '=', key);
+}
+
+static void test_yaml_tells_of_duplicate_keys_whoever_asks(void **state)
+{
+	const struct kp_object_sink asking = {
+		.object = on_object, .error = on_error, .duplicate = on_duplicate};
+	const char *text = "a: {b: 1,\n b: 2}\nc: 1\nc: 2\n";
+	struct stream stream = {.text = text, .size = strlen(text), .step = 3};
+	struct kp_err err;
+
+	(void)state;
+	found[0] = 0;
+	assert_int_equal(kp_yaml_read(read_stream, &stream, &asking, &err), 0);
+	assert_string_equal(found, "1.1@2=b|1.1@4=c|1.1@1:{\"a\":{\"b\":2},\"c\":2}|");
+}
+
 static void test_yaml_shares_what_aliases_stand_for(void **state)
 {
 	(void)state;
@@ -341,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_yaml_takes_marks_only_at_line_starts),
 		cmocka_unit_test(test_yaml_takes_windows_line_ends_and_byte_order_mark),
 		cmocka_unit_test(test_yaml_refuses_duplicate_keys_and_merge_keys),
+		cmocka_unit_test(test_yaml_tells_of_duplicate_keys_whoever_asks),
 		cmocka_unit_test(test_yaml_shares_what_aliases_stand_for),
 		cmocka_unit_test(test_yaml_refuses_an_alias_inside_its_anchor),
 		cmocka_unit_test(test_yaml_anchors_end_with_their_document),
