@@ -286,6 +286,8 @@ static int run(struct app *app, struct kp_err *err)
 	r = app->ops->open(&app->options.settings, &app->backend, err);
 	if (r < 0)
 		return r;
+	/* Not earlier: where the kernel lets us do nothing, its error stands alone. */
+	kp_notes_log(&app->options.notes);
 	if (app->options.cleanup)
 		return app->ops->cleanup(app->backend, err);
 	/* Hooks that an earlier --mode=bpf left would not follow changes any more. */
@@ -339,7 +341,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "kproxy: %s (kproxy --help lists the flags)\n", err.text);
 		return EXIT_USAGE;
 	}
-	kp_notes_log(&options->notes);
+	if (options->write_config_to)
+		kp_notes_log(&options->notes);
 	app.ops = options->bpf_mode || options->cleanup ? &kp_hybrid_backend : &kp_nft_backend;
 	signal(SIGPIPE, SIG_IGN);
 	if (options->help || options->version || options->write_config_to)

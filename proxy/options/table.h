@@ -92,7 +92,7 @@ const char *kp_option_name(const struct kp_option *option, bool by_flag, char bu
 /* What --help calls the value, such as "DURATION". */
 const char *kp_option_value_name(const struct kp_option *option);
 
-/* True when nothing but this row's predecessor has to be shown for its flag. */
+/* True when an earlier row has the same flag. */
 bool kp_option_repeats_flag(const struct kp_option *option);
 
 #endif
