@@ -11,7 +11,7 @@
 enum kp_option_type {
 	KP_OPTION_SWITCH,   /* "true" or "false" */
 	KP_OPTION_NUMBER,   /* a whole number, min to max */
-	KP_OPTION_FRACTION, /* a number, not negative */
+	KP_OPTION_FRACTION, /* a number */
 	KP_OPTION_DURATION, /* "1m30s", at least 'min' ms */
 	KP_OPTION_TEXT,
 	KP_OPTION_LIST,	  /* texts, comma separated */

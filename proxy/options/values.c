@@ -79,8 +79,10 @@ static bool is_number(const char *text, long min, long max)
 
 static bool is_fraction(const char *text)
 {
-	size_t len = strspn(text, "0123456789");
+	size_t len;
 
+	text += *text == '-';
+	len = strspn(text, "0123456789");
 	if (text[len] == '.')
 		len += 1 + strspn(text + len + 1, "0123456789");
 	return *text && *text != '.' && !text[len] && len < 32;
@@ -137,7 +139,7 @@ static void describe_expected(const struct kp_option *o, char *buf, size_t size)
 	else if (o->type == KP_OPTION_NUMBER)
 		snprintf(buf, size, "a whole number, %ld to %ld", o->min, o->max);
 	else if (o->type == KP_OPTION_FRACTION)
-		snprintf(buf, size, "a number that is not negative");
+		snprintf(buf, size, "a number");
 	else if (o->type == KP_OPTION_DURATION)
 		snprintf(buf, size, "a duration such as 30s or 1h0m0s%s",
 			 o->min > 0 ? ", longer than 0" : "");

@@ -558,7 +558,7 @@ static const struct {
 	{"--conntrack-udp-timeout-stream", "s", "conntrack.udpStreamTimeout",
 	 "conntrack: {udpStreamTimeout: s}"},
 	{"--kube-api-burst", "-1", "clientConnection.burst", "clientConnection: {burst: -1}"},
-	{"--kube-api-qps", "-1", "clientConnection.qps", "clientConnection: {qps: -1.5}"},
+	{"--kube-api-qps", "fast", "clientConnection.qps", "clientConnection: {qps: fast}"},
 	{"--proxy-mode", "userspace", "mode", "mode: userspace"},
 	{"--feature-gates", "A", NULL, NULL},
 	{"--mode", "ebpf", NULL, NULL},
@@ -699,7 +699,7 @@ static void test_options_given_as_flags_are_written(void **state) /* CF-8 */
 	assert_ok(f,
 		  parse(f, "--cluster-cidr=10.0.0.0/8,fd00::/48", "--iptables-sync-period=7s",
 			"--nodeport-addresses=10.0.0.0/8", "--feature-gates=A=true,B=false",
-			"--hostname-override=0x10", "--kube-api-qps=2.5", "--masquerade-all",
+			"--hostname-override=0x10", "--kube-api-qps=-2.5", "--masquerade-all",
 			"--detect-local-mode=BridgeInterface", "--pod-bridge-interface=yes", NULL));
 	before = kp_options_document(&f->o);
 	assert_ok(f, kp_options_write(&f->o, f->path, &f->err));
