@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 enum {
-	REST_MS = 100
+	LOOK_MS = 100
 };
 
 struct kp_file_watch {
@@ -18,7 +18,7 @@ struct kp_file_watch {
 	void (*changed)(void *arg);
 	void *arg;
 	uv_fs_event_t events[2];
-	uv_timer_t rest;
+	uv_timer_t look;
 	unsigned int n_handles;
 };
 
@@ -37,9 +37,10 @@ bool kp_file_identify(const char *path, struct kp_file_identity *ret)
 	return true;
 }
 
-static void on_rest(uv_timer_t *timer);
+static void on_look(uv_timer_t *timer);
 
-/* Whatever happened in the directory: a look at the file tells. */
+/* Whatever happened in the directory: a look at the file tells.  Soon, but not at each event, and
+ * even where they never end. */
 static void on_event(uv_fs_event_t *handle, const char *name, int events, int status)
 {
 	struct kp_file_watch *watch = handle->data;
@@ -47,7 +48,8 @@ static void on_event(uv_fs_event_t *handle, const char *name, int events, int st
 	(void)name;
 	(void)events;
 	(void)status;
-	uv_timer_start(&watch->rest, on_rest, REST_MS, 0);
+	if (!uv_is_active((const uv_handle_t *)&watch->look))
+		uv_timer_start(&watch->look, on_look, LOOK_MS, 0);
 }
 
 static int follow(uv_fs_event_t *handle, const char *file, struct kp_err *err)
@@ -75,7 +77,7 @@ static int follow_target(struct kp_file_watch *watch, struct kp_err *err)
 	return follow(&watch->events[1], target, err);
 }
 
-static void on_rest(uv_timer_t *timer)
+static void on_look(uv_timer_t *timer)
 {
 	struct kp_file_watch *watch = timer->data;
 	struct kp_file_identity now;
@@ -108,11 +110,11 @@ int kp_file_watch_open(const char *path, const struct kp_file_identity *known, u
 	watch->known = *known;
 	watch->changed = changed;
 	watch->arg = arg;
-	uv_timer_init(loop, &watch->rest);
+	uv_timer_init(loop, &watch->look);
 	uv_fs_event_init(loop, &watch->events[0]);
 	uv_fs_event_init(loop, &watch->events[1]);
 	watch->n_handles = 3;
-	watch->rest.data = watch->events[0].data = watch->events[1].data = watch;
+	watch->look.data = watch->events[0].data = watch->events[1].data = watch;
 	r = follow(&watch->events[0], path, err);
 	if (r == 0)
 		r = follow_target(watch, err);
@@ -121,7 +123,7 @@ int kp_file_watch_open(const char *path, const struct kp_file_identity *known, u
 		return r;
 	}
 	/* It may have changed before it was watched. */
-	uv_timer_start(&watch->rest, on_rest, 0, 0);
+	uv_timer_start(&watch->look, on_look, 0, 0);
 	*ret = watch;
 	return 0;
 }
@@ -130,7 +132,7 @@ void kp_file_watch_close(struct kp_file_watch *watch)
 {
 	if (!watch)
 		return;
-	uv_close((uv_handle_t *)&watch->rest, on_closed);
+	uv_close((uv_handle_t *)&watch->look, on_closed);
 	uv_close((uv_handle_t *)&watch->events[0], on_closed);
 	uv_close((uv_handle_t *)&watch->events[1], on_closed);
 }

@@ -24,8 +24,8 @@ struct kp_file_identity {
 /* False when there is no such file, and then all is zero. */
 bool kp_file_identify(const char *path, struct kp_file_identity *ret);
 
-/* Calls 'changed' some time after each change since 'known', when writing has come to rest.  A file
- * that is gone has not changed: it may come back.  'path' and '*known' are copied. */
+/* Calls 'changed' a moment after each change since 'known'; what is being written may change again.
+ * A file that is gone has not changed: it may come back.  'path' and '*known' are copied. */
 int kp_file_watch_open(const char *path, const struct kp_file_identity *known, uv_loop_t *loop,
 		       void (*changed)(void *arg), void *arg, struct kp_file_watch **ret,
 		       struct kp_err *err);
