@@ -16,20 +16,20 @@
 #include "util/log_json.h"
 
 /* Runs 'statement' with stderr in a file, and puts what it wrote into 'text'. */
-#define CAPTURE(text, statement)                                           \
-	do {                                                               \
-		FILE *file_ = tmpfile();                                   \
-		int stderr_ = dup(STDERR_FILENO);                          \
-		size_t n_;                                                 \
-                                                                           \
-		dup2(fileno(file_), STDERR_FILENO);                        \
-		statement;                                                 \
-		dup2(stderr_, STDERR_FILENO);                              \
-		close(stderr_);                                            \
-		rewind(file_);                                             \
-		n_ = fread((text), 1, sizeof(text) - 1, file_);            \
-		(text)[n_] = 0;                                            \
-		fclose(file_);                                             \
+#define CAPTURE(text, statement)                                \
+	do {                                                    \
+		FILE *file_ = tmpfile();                        \
+		int stderr_ = dup(STDERR_FILENO);               \
+		size_t n_;                                      \
+                                                                \
+		dup2(fileno(file_), STDERR_FILENO);             \
+		statement;                                      \
+		dup2(stderr_, STDERR_FILENO);                   \
+		close(stderr_);                                 \
+		rewind(file_);                                  \
+		n_ = fread((text), 1, sizeof(text) - 1, file_); \
+		(text)[n_] = 0;                                 \
+		fclose(file_);                                  \
 	} while (0)
 
 static int text_format(void **state)
@@ -76,11 +76,12 @@ static void test_log_quotes_what_could_spoil_a_line_or_a_terminal(void **state)
 		{"say \"\\\"", "\"say \\\"\\\\\\\"\""},
 		{"a\nlevel=error", "\"a\\x0alevel=error\""},
 		{"\x1b[2J\x7f", "\"\\x1b[2J\\x7f\""},
-		{"b\xc3\xa4r \xe2\x82\xac \xf0\x9f\x90\xa7", "\"b\xc3\xa4r \xe2\x82\xac \xf0\x9f\x90\xa7\""},
+		{"b\xc3\xa4r \xe2\x82\xac \xf0\x9f\x90\xa7",
+		 "\"b\xc3\xa4r \xe2\x82\xac \xf0\x9f\x90\xa7\""},
 		{"\xc2\x9b[2J", "\"\\xc2\\x9b[2J\""}, /* CSI in one character */
 		{"\xff\xc3", "\"\\xff\\xc3\""},
-		{"\xc0\xaf", "\"\\xc0\\xaf\""},			/* '/', too long */
-		{"\xed\xa0\x80", "\"\\xed\\xa0\\x80\""},	/* half of a pair */
+		{"\xc0\xaf", "\"\\xc0\\xaf\""},			  /* '/', too long */
+		{"\xed\xa0\x80", "\"\\xed\\xa0\\x80\""},	  /* half of a pair */
 		{"\xf4\x90\x80\x80", "\"\\xf4\\x90\\x80\\x80\""}, /* beyond Unicode */
 	};
 
@@ -125,12 +126,13 @@ static const char *value_of(const char *pairs)
 
 static void test_log_json_has_kubernetes_time_and_values_of_their_type(void **state)
 {
-	kp_autofree char *line =
-		kp_log_json(1767323045678901, "warn", "api", "it \"fails\"", "n=4 s=a/b q=\"x y\"");
+	kp_autofree char *line = kp_log_json(1767323045678901, "warn", "api", "it \"fails\"",
+					     "n=4 s=a/b q=\"x y\"");
 
 	(void)state;
-	assert_string_equal(line, "{\"ts\":1767323045678.901,\"level\":\"warn\",\"module\":\"api\","
-				  "\"msg\":\"it \\\"fails\\\"\",\"n\":4,\"s\":\"a/b\",\"q\":\"x y\"}");
+	assert_string_equal(line,
+			    "{\"ts\":1767323045678.901,\"level\":\"warn\",\"module\":\"api\","
+			    "\"msg\":\"it \\\"fails\\\"\",\"n\":4,\"s\":\"a/b\",\"q\":\"x y\"}");
 }
 
 static void test_log_json_numbers(void **state)
@@ -151,10 +153,8 @@ static void test_log_json_numbers(void **state)
 static void test_log_json_undoes_the_escapes(void **state)
 {
 	static const char *const cases[][2] = {
-		{"say \"\\\"", "\"say \\\"\\\\\\\"\""},
-		{"a\nb\x01", "\"a\\nb\\u0001\""},
-		{"\xe2\x82\xac", "\"\xe2\x82\xac\""},
-		{"x\xffy", "\"x\xef\xbf\xbdy\""},
+		{"say \"\\\"", "\"say \\\"\\\\\\\"\""}, {"a\nb\x01", "\"a\\nb\\u0001\""},
+		{"\xe2\x82\xac", "\"\xe2\x82\xac\""},	{"x\xffy", "\"x\xef\xbf\xbdy\""},
 		{"k=v \"k=w", "\"k=v \\\"k=w\""},
 	};
 
