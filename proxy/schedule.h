@@ -12,10 +12,10 @@
 #define KP_SCHEDULE_FULL_MS (3600 * UINT64_C(1000))
 
 struct kp_schedule {
-	uint64_t retry_max_ms; /* syncPeriod; the only field that is set from outside */
-	unsigned int n_failures; /* in a row */
+	uint64_t retry_max_ms;	      /* syncPeriod; the only field that is set from outside */
+	unsigned int n_failures;      /* in a row */
 	uint64_t failed_ms, retry_ms; /* while there are: the last one, and when to try again */
-	uint64_t full_ms;	      /* when the next full sync is due; 0: the first one is to come */
+	uint64_t full_ms; /* when the next full sync is due; 0: the first one is to come */
 };
 
 /* A sync was done. */

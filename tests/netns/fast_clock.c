@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Loaded before the C library (LD_PRELOAD), lets the monotonic clock of a process run KP_CLOCK_SPEED
- * times as fast, and its waits for events end as much earlier. */
+/* Loaded before the C library (LD_PRELOAD), lets the monotonic clock of a process run
+ * KP_CLOCK_SPEED times as fast, and its waits for events end as much earlier. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -52,9 +52,9 @@ int epoll_wait(int fd, struct epoll_event *events, int n, int timeout_ms)
 
 int epoll_pwait(int fd, struct epoll_event *events, int n, int timeout_ms, const sigset_t *mask)
 {
-	int (*real)(int, struct epoll_event *, int, int, const sigset_t *) =
-		(int (*)(int, struct epoll_event *, int, int, const sigset_t *))dlsym(
-			RTLD_NEXT, "epoll_pwait");
+	int (*real)(int, struct epoll_event *, int, int,
+		    const sigset_t *) = (int (*)(int, struct epoll_event *, int, int,
+						 const sigset_t *))dlsym(RTLD_NEXT, "epoll_pwait");
 
 	return real(fd, events, n, shorten(timeout_ms), mask);
 }

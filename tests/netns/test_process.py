@@ -9,6 +9,7 @@ import time
 
 import pytest
 from node import node_object, service, wait_for
+from test_health import occupy
 from test_traffic import web
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -55,3 +56,21 @@ def test_full_sync_every_hour(node, tmp_path):  # SY-5
     assert 3 <= len(syncs) - 1 <= hours
     assert all("full=1" in s and "ops=0" in s for s in syncs[1:])
     assert daemon.stop() == 0
+
+
+# --- addresses that cannot be had ---
+
+@pytest.mark.parametrize("server, port", [("healthz", 10256), ("metrics", 10249)])
+def test_occupied_address_is_an_error(node, server, port):  # HZ-8, MS-2
+    web(node, [1])
+    other = occupy(node, "127.0.0.1", port)
+    argv = node.argv("--bind-address-hard-fail", f"--{server}-bind-address=127.0.0.1:{port}")
+    done = node.run(*argv, check=False, timeout=60)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if "level=error" in line]
+    assert len(errors) == 1
+    assert f"{server} server: listen on 127.0.0.1:{port}: Address already in use" in errors[0]
+    assert node.run("nft", "list", "ruleset").stdout == ""
+    other.kill()
+    other.wait()
+    node.start("--bind-address-hard-fail", "--metrics-bind-address=127.0.0.1:10249")

@@ -36,8 +36,8 @@ static void test_schedule_hour_does_not_depend_on_the_sync_period(void **state)
 
 static void test_schedule_retries_at_once_then_with_growing_delays(void **state)
 {
-	static const unsigned int delays[] = {0, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000,
-					      30000};
+	static const unsigned int delays[] = {0,    200,   400,	  800,	 1600, 3200,
+					      6400, 12800, 25600, 30000, 30000};
 	struct kp_schedule s = {.retry_max_ms = 30000};
 	uint64_t now = START;
 
