@@ -10,6 +10,7 @@
 #include "api/source.h"
 #include "bpf/place.h"
 #include "cmd/dump.h"
+#include "guard.h"
 #include "kproxy/log.h"
 #include "kproxy/version.h"
 #include "manifests/directory.h"
@@ -25,6 +26,7 @@ enum {
 
 struct app {
 	struct kp_options options;
+	struct kp_guard *guard;
 	const struct kp_backend_ops *ops;
 	struct kp_backend *backend;
 	struct kp_sync *sync;
@@ -102,6 +104,7 @@ static void stop(struct app *app)
 	close_source(app);
 	kp_monitor_close(KP_TAKE(app->monitor));
 	kp_file_watch_close(KP_TAKE(app->config_watch));
+	kp_guard_stop(app->guard);
 	uv_close((uv_handle_t *)&app->sigterm, NULL);
 	uv_close((uv_handle_t *)&app->sigint, NULL);
 }
@@ -198,6 +201,7 @@ static int run_daemon(struct app *app, struct kp_err *err)
 	if (r == 0) {
 		watch_signals(app);
 		watch_config(app);
+		kp_guard_serve(app->guard, &app->loop);
 	} else {
 		kp_monitor_close(app->monitor);
 	}
@@ -277,12 +281,26 @@ static int run_once(struct app *app, struct kp_err *err)
 	return 0;
 }
 
+/* What changes rules does so alone.  A daemon waits, so that an upgrade can start it early. */
+static int take_guard(struct app *app, struct kp_err *err)
+{
+	const struct kp_options *options = &app->options;
+	bool is_daemon = !options->once && !options->cleanup;
+
+	if (options->dry_run)
+		return 0;
+	return kp_guard_take(is_daemon ? options->predecessor_wait_ms : 0, &app->guard, err);
+}
+
 static int run(struct app *app, struct kp_err *err)
 {
 	int r;
 
 	if (app->options.check)
 		return check_api(&app->options, err);
+	r = take_guard(app, err);
+	if (r < 0)
+		return r;
 	r = app->ops->open(&app->options.settings, &app->backend, err);
 	if (r < 0)
 		return r;
@@ -310,6 +328,7 @@ static void app_clear(struct app *app)
 	kp_tracker_free(app->tracker);
 	kp_sync_free(app->sync);
 	app->ops->close(app->backend);
+	kp_guard_release(app->guard);
 	kp_options_clear(&app->options);
 }
 

@@ -35,6 +35,7 @@ struct kp_options {
 	int64_t sync_period_ms; /* between retries at most; twice as long may a change wait (HZ-3)
 				 */
 	int64_t min_sync_period_ms; /* from the end of a sync to the next at least (SY-2) */
+	int64_t predecessor_wait_ms; /* for a kproxy that runs in this network namespace */
 	bool node_ports_primary;    /* serve node ports on the Node's addresses (NP-4) */
 	size_t n_node_ports;	    /* else within these prefixes; none = everywhere */
 	struct kp_prefix node_ports[32];

@@ -107,6 +107,8 @@ const struct kp_option kp_option_table[] = {
 	{"iptables-min-sync-period", "nftables.minSyncPeriod", KP_GROUP_SYNC,
 	 TO_DURATION(min_sync_period_ms), .preset = "0s", .modes = KP_MODE_NFTABLES,
 	 .help = "shortest time from the end of a sync to the next"},
+	{"predecessor-wait", NULL, KP_GROUP_SYNC, TO_DURATION(predecessor_wait_ms), .preset = "30s",
+	 .help = "at the start, for another kproxy here to end"},
 
 	/* The same in the blocks of the other modes. */
 	{"masquerade-all", "iptables.masqueradeAll", KP_GROUP_SERVICES, MAPPED, SWITCH,
