@@ -15,8 +15,9 @@ struct kp_guard;
 /* Takes the guard, and waits up to 'wait_ms' for the process that has it to end.  -EBUSY with its
  * pid when it does not.
  *
- * Any user can take the name, so only a process of root or of our own user is believed.  In the face
- * of another one, and where there are no such sockets, it is logged that there is no guard, and
+ * Any user can take the name, so only a process of root or of our own user is believed.  In the
+ * face of another one, and where there are no such sockets, it is logged that there is no guard,
+ * and
  * '*ret' is NULL. */
 int kp_guard_take(int64_t wait_ms, struct kp_guard **ret, struct kp_err *err);
 

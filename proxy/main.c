@@ -41,7 +41,7 @@ struct app {
 	char **argv;
 	bool restart; /* with another configuration */
 	uv_loop_t loop;
-	uv_signal_t sigterm, sigint;
+	uv_signal_t sigterm, sigint, sighup;
 };
 
 /* --- the source of objects --- */
@@ -51,8 +51,6 @@ static int configure_api(const struct kp_options *options, struct kp_api_config 
 {
 	int r = 0;
 
-	/* Only here: with manifests it would be 2 MB for nothing. */
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (options->kubeconfig)
 		r = kp_kubeconfig_load(options->kubeconfig, ret, err);
 	else if (getenv("KUBERNETES_SERVICE_HOST") || !options->master)
@@ -72,18 +70,31 @@ static int open_api(struct app *app, const struct kp_api_handler *handler, struc
 	const struct kp_api_options options = {.node_name = app->options.node_name,
 					       .stream_lists = app->options.stream_lists};
 	struct kp_api_config config = {0};
-	int r = configure_api(&app->options, &config, err);
+	int r;
 
+	/* Only here: with manifests it would be 2 MB for nothing. */
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	r = configure_api(&app->options, &config, err);
 	if (r < 0)
 		return r;
 	return kp_api_open(&config, &options, handler, app->store, &app->loop, &app->api, err);
 }
 
+static int reload_api(struct app *app, struct kp_err *err)
+{
+	struct kp_api_config config = {0};
+	int r = configure_api(&app->options, &config, err);
+
+	return r < 0 ? r : kp_api_reload(app->api, &config, err);
+}
+
 static int check_api(const struct kp_options *options, struct kp_err *err)
 {
 	struct kp_api_config config = {0};
-	int r = configure_api(options, &config, err);
+	int r;
 
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	r = configure_api(options, &config, err);
 	if (r == 0)
 		r = kp_api_check(&config, options->node_name, err);
 	kp_api_config_clear(&config);
@@ -107,6 +118,7 @@ static void stop(struct app *app)
 	kp_guard_stop(app->guard);
 	uv_close((uv_handle_t *)&app->sigterm, NULL);
 	uv_close((uv_handle_t *)&app->sigint, NULL);
+	uv_close((uv_handle_t *)&app->sighup, NULL);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -115,13 +127,31 @@ static void on_signal(uv_signal_t *handle, int signum)
 	stop(handle->data);
 }
 
+/* Trusts nothing that was read before, neither from the source nor from the kernel. */
+static void on_reload(uv_signal_t *handle, int signum)
+{
+	struct app *app = handle->data;
+	struct kp_err err = KP_ERR_INIT;
+
+	(void)signum;
+	kp_log_info("main", "reading everything again", "signal=SIGHUP");
+	if (app->directory)
+		kp_directory_reread(app->directory);
+	else if (reload_api(app, &err) < 0)
+		kp_log_error("main", "configuration not usable, going on with the old one",
+			     "error=%s", kp_log_quote(err.text));
+	kp_sync_all(app->sync);
+}
+
 static void watch_signals(struct app *app)
 {
-	app->sigterm.data = app->sigint.data = app;
+	app->sigterm.data = app->sigint.data = app->sighup.data = app;
 	uv_signal_init(&app->loop, &app->sigterm);
 	uv_signal_init(&app->loop, &app->sigint);
+	uv_signal_init(&app->loop, &app->sighup);
 	uv_signal_start(&app->sigterm, on_signal, SIGTERM);
 	uv_signal_start(&app->sigint, on_signal, SIGINT);
+	uv_signal_start(&app->sighup, on_reload, SIGHUP);
 }
 
 /* CF-5.  Starting again with a file that is not valid would leave nobody at work. */
@@ -285,11 +315,13 @@ static int run_once(struct app *app, struct kp_err *err)
 static int take_guard(struct app *app, struct kp_err *err)
 {
 	const struct kp_options *options = &app->options;
-	bool is_daemon = !options->once && !options->cleanup;
 
 	if (options->dry_run)
 		return 0;
-	return kp_guard_take(is_daemon ? options->predecessor_wait_ms : 0, &app->guard, err);
+	if (options->once || options->cleanup)
+		return kp_guard_take(0, &app->guard, err);
+	signal(SIGHUP, SIG_IGN); /* there is nothing yet to read again */
+	return kp_guard_take(options->predecessor_wait_ms, &app->guard, err);
 }
 
 static int run(struct app *app, struct kp_err *err)

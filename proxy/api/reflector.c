@@ -57,6 +57,19 @@ void kp_reflector_set_server(struct kp_reflector *r, int major, int minor, bool 
 		r->phase = KP_REFLECTOR_STREAM_LIST;
 }
 
+void kp_reflector_restart(struct kp_reflector *r, uint64_t now_ms)
+{
+	free(KP_TAKE(r->continue_token));
+	r->phase = KP_REFLECTOR_LIST;
+	r->in_flight = false;
+	r->version_lost = true;
+	r->drop_field_selector = r->no_pages_once = false;
+	r->relisted_at_once = r->renewed = false;
+	r->n_server_errors = r->n_stream_failures = 0;
+	r->backoff = (struct kp_backoff){0};
+	r->due_ms = now_ms;
+}
+
 int kp_version_compare(const char *a, const char *b)
 {
 	size_t len_a = strlen(a), len_b = strlen(b);

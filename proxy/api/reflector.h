@@ -82,6 +82,10 @@ void kp_reflector_clear(struct kp_reflector *reflector);
 void kp_reflector_set_server(struct kp_reflector *reflector, int major, int minor,
 			     bool stream_lists);
 
+/* Forgets the request under way and all delays: the next thing is a list of the newest.  The server
+ * may be another one; kp_reflector_set_server() tells what it is capable of. */
+void kp_reflector_restart(struct kp_reflector *reflector, uint64_t now_ms);
+
 /* The path and query to send now; the caller frees it.  The request is under way until
  * kp_reflector_listed() or kp_reflector_end(). */
 char *kp_reflector_request(struct kp_reflector *reflector, uint64_t now_ms);

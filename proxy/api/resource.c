@@ -60,8 +60,8 @@ static uint64_t now(const struct kp_resource *r)
 }
 
 struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
-				    const struct kp_resource_owner *owner, struct kp_client *client,
-				    struct kp_store *store, uv_loop_t *loop)
+				    const struct kp_resource_owner *owner, struct kp_store *store,
+				    uv_loop_t *loop)
 {
 	struct kp_reflector_settings reflector = {.selection = kp_selections[settings->kind],
 						  .random = settings->random};
@@ -71,7 +71,6 @@ struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
 		reflector.selection.field_selector = settings->node_selector;
 	r->kind = settings->kind;
 	r->owner = *owner;
-	r->client = client;
 	r->store = store;
 	r->loop = loop;
 	r->decode = (struct kp_decode_options){
@@ -120,10 +119,20 @@ const struct kp_reflector *kp_resource_reflector(const struct kp_resource *r)
 	return &r->reflector;
 }
 
-void kp_resource_start(struct kp_resource *r, int major, int minor, bool stream_lists)
+void kp_resource_start(struct kp_resource *r, struct kp_client *client, int major, int minor,
+		       bool stream_lists)
 {
+	r->client = client;
 	kp_reflector_set_server(&r->reflector, major, minor, stream_lists);
 	schedule(r);
+}
+
+void kp_resource_stop(struct kp_resource *r)
+{
+	kp_request_cancel(r->request);
+	forget_request(r);
+	uv_timer_stop(&r->timer);
+	kp_reflector_restart(&r->reflector, now(r));
 }
 
 /* --- requests --- */

@@ -31,6 +31,11 @@ int kp_api_open(struct kp_api_config *config, const struct kp_api_options *optio
 		const struct kp_api_handler *handler, struct kp_store *store, uv_loop_t *loop,
 		struct kp_api **ret, struct kp_err *err);
 
+/* Asks everything again, with a configuration that may be another one: its files are read, the
+ * server is asked for its version and then for complete lists.  The objects stay until the lists
+ * tell otherwise.  Takes '*config' over; when it cannot be used, the old one stays in use. */
+int kp_api_reload(struct kp_api *api, struct kp_api_config *config, struct kp_err *err);
+
 /* The objects stay in the store.  The caller runs the loop once more. */
 void kp_api_close(struct kp_api *api);
 
