@@ -210,8 +210,11 @@ static int open_source(struct app *app, struct kp_err *err)
 		.ready = on_daemon_ready, .failed = on_daemon_failed, .arg = app};
 	int r;
 
-	if (!app->options.manifests)
-		return open_api(app, &handler, err);
+	if (!app->options.manifests) {
+		r = open_api(app, &handler, err);
+		kp_monitor_watch_api(app->monitor, app->api);
+		return r;
+	}
 	r = kp_directory_open(app->options.manifests, app->options.node_name, app->store,
 			      &app->loop, &app->directory, err);
 	if (r == 0)

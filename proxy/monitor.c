@@ -11,6 +11,7 @@
 #include "kproxy/log.h"
 #include "measure.h"
 #include "util/time.h"
+#include "watch_metrics.h"
 
 enum {
 	LISTEN_AGAIN_MS = 5000
@@ -36,6 +37,8 @@ struct kp_monitor {
 	struct kp_health health;
 	struct kp_service_health *service_health;
 	struct kp_measure *measure;
+	const struct kp_api *api; /* NULL: objects come from manifests */
+	struct kp_watch_metrics watch_metrics;
 	struct server healthz, metrics;
 };
 
@@ -56,10 +59,26 @@ static bool is_live(const void *arg)
 static void answer_healthz(void *arg, const char *path, struct kp_http_answer *ret)
 {
 	struct kp_monitor *m = arg;
+	struct kp_watch watches[KP_N_KINDS];
 
 	kp_health_note_node(&m->health, kp_store_node(m->store));
+	if (m->api) {
+		kp_api_watches(m->api, watches);
+		kp_health_note_watches(&m->health, watches);
+	}
 	kp_health_answer(&m->health, path, now_us(), kp_time_now_us(), ret);
 	kp_measure_health(m->measure, path, ret->status);
+}
+
+static void read_watch_metrics(const struct kp_monitor *m)
+{
+	struct kp_watch watches[KP_N_KINDS];
+
+	if (!m->api)
+		return;
+	kp_api_watches(m->api, watches);
+	for (int i = 0; i < KP_N_KINDS; i++)
+		kp_watch_metrics_set(&m->watch_metrics, &watches[i]);
 }
 
 static void answer_metrics_text(struct kp_monitor *m, struct kp_http_answer *ret)
@@ -71,6 +90,7 @@ static void answer_metrics_text(struct kp_monitor *m, struct kp_http_answer *ret
 		return;
 	}
 	ret->type = "text/plain; version=0.0.4; charset=utf-8";
+	read_watch_metrics(m);
 	kp_measure_print(m->measure, out);
 	fclose(out);
 }
@@ -220,6 +240,7 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 	m->health.timeout_us = 2 * 1000 * options->sync_period_ms;
 	m->service_health = kp_service_health_new(m->http, store, is_live, m);
 	m->measure = new_measure(m);
+	kp_watch_metrics_add(&m->watch_metrics, kp_measure_metrics(m->measure));
 	server_init(&m->healthz, m, "healthz", &options->healthz, answer_healthz, loop);
 	server_init(&m->metrics, m, "metrics", &options->metrics, answer_metrics, loop);
 	kp_tracker_ignore_before(tracker, kp_time_now_us());
@@ -236,6 +257,11 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 	}
 	*ret = m;
 	return 0;
+}
+
+void kp_monitor_watch_api(struct kp_monitor *monitor, const struct kp_api *api)
+{
+	monitor->api = api;
 }
 
 struct kp_metrics *kp_monitor_metrics(struct kp_monitor *monitor)

@@ -6,6 +6,7 @@
 
 #include "api/client.h"
 #include "api/reflector.h"
+#include "api/watch.h"
 #include "kproxy/model.h"
 
 struct kp_resource;
@@ -59,5 +60,8 @@ const char *kp_resource_name(const struct kp_resource *resource);
 const char *kp_resource_verb(const struct kp_resource *resource);
 
 const struct kp_reflector *kp_resource_reflector(const struct kp_resource *resource);
+
+/* How well it is followed. */
+struct kp_watch kp_resource_watch(const struct kp_resource *resource);
 
 #endif

@@ -181,6 +181,12 @@ int kp_api_reload(struct kp_api *api, struct kp_api_config *config, struct kp_er
 	return r;
 }
 
+void kp_api_watches(const struct kp_api *api, struct kp_watch ret[KP_N_KINDS])
+{
+	for (unsigned int kind = 0; kind < KP_N_KINDS; kind++)
+		ret[kind] = kp_resource_watch(api->resources[kind]);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
 	struct kp_api *api = handle->data;

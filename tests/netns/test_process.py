@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The process itself: its log, its signals, its clock, and a second one beside it."""
-import json
 import os
-import re
 import signal
 import subprocess
 import time
 
 import pytest
-from node import node_object, service, wait_for
+from node import wait_for
 from test_health import occupy
 from test_traffic import web
 
@@ -40,16 +38,21 @@ class Daemon:
 
 # --- the clock ---
 
-def test_full_sync_every_hour(node, tmp_path):  # SY-5
-    speed, shim = 2000, tmp_path / "shim.so"
+def fast_clock(directory, speed):
+    """An environment in which time passes 'speed' times as fast."""
+    shim = os.path.join(directory, "fast_clock.so")
     subprocess.run(["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", shim,
                     os.path.join(HERE, "fast_clock.c")], check=True)
+    # A program with AddressSanitizer insists on being loaded first.
+    return {"LD_PRELOAD": shim, "KP_CLOCK_SPEED": str(speed),
+            "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+
+def test_full_sync_every_hour(node, tmp_path):  # SY-5
+    speed = 2000
     web(node, [1])
     start = time.monotonic()
-    # A program with AddressSanitizer insists on being loaded first.
-    daemon = Daemon(node, tmp_path, "--log-level=debug", env={
-        "LD_PRELOAD": str(shim), "KP_CLOCK_SPEED": str(speed),
-        "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    daemon = Daemon(node, tmp_path, "--log-level=debug", env=fast_clock(tmp_path, speed))
     daemon.wait_for("full=1", 4)
     syncs = daemon.lines('msg="sync done"')
     hours = (time.monotonic() - start) * speed / 3600
