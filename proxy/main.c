@@ -10,6 +10,7 @@
 #include "api/source.h"
 #include "bpf/place.h"
 #include "cmd/dump.h"
+#include "greeting.h"
 #include "guard.h"
 #include "kproxy/log.h"
 #include "kproxy/version.h"
@@ -215,6 +216,8 @@ static int open_source(struct app *app, struct kp_err *err)
 		kp_monitor_watch_api(app->monitor, app->api);
 		return r;
 	}
+	kp_log_info("main", "reading manifests", "directory=%s",
+		    kp_log_quote(app->options.manifests));
 	r = kp_directory_open(app->options.manifests, app->options.node_name, app->store,
 			      &app->loop, &app->directory, err);
 	if (r == 0)
@@ -226,6 +229,7 @@ static int run_daemon(struct app *app, struct kp_err *err)
 {
 	int r;
 
+	kp_greet_kernel(&app->options);
 	uv_loop_init(&app->loop);
 	r = kp_monitor_open(&app->options, app->ops->name, &app->loop, app->sync, app->store,
 			    app->tracker, &app->monitor, err);
@@ -323,6 +327,7 @@ static int take_guard(struct app *app, struct kp_err *err)
 		return 0;
 	if (options->once || options->cleanup)
 		return kp_guard_take(0, &app->guard, err);
+	kp_greet(options);
 	signal(SIGHUP, SIG_IGN); /* there is nothing yet to read again */
 	return kp_guard_take(options->predecessor_wait_ms, &app->guard, err);
 }

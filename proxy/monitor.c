@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -40,6 +41,8 @@ struct kp_monitor {
 	const struct kp_api *api; /* NULL: objects come from manifests */
 	struct kp_watch_metrics watch_metrics;
 	struct server healthz, metrics;
+	int64_t opened_us;
+	bool ready; /* a sync has succeeded */
 };
 
 static int64_t now_us(void)
@@ -122,6 +125,16 @@ static void on_queued(void *arg)
 	kp_measure_queued(m->measure);
 }
 
+static void log_ready(const struct kp_monitor *m)
+{
+	size_t n_frontends, n_endpoints;
+
+	kp_measure_installed(m->measure, &n_frontends, &n_endpoints);
+	kp_log_info("main", "ready", "services=%zu frontends=%zu endpoints=%zu start_ms=%" PRId64,
+		    kp_store_count(m->store, KP_KIND_SERVICE), n_frontends, n_endpoints,
+		    (now_us() - m->opened_us) / 1000);
+}
+
 static void on_synced(void *arg, const struct kp_sync_result *result)
 {
 	struct kp_monitor *m = arg;
@@ -133,6 +146,9 @@ static void on_synced(void *arg, const struct kp_sync_result *result)
 	kp_health_updated(&m->health, kp_time_now_us());
 	kp_service_health_update(m->service_health, m->tracker, &kp_sync_installed(m->sync)->facts,
 				 result->full);
+	if (!m->ready)
+		log_ready(m);
+	m->ready = true;
 }
 
 static void on_cleaned(void *arg, const size_t n_deleted[KP_N_FAMILIES], int64_t took_us)
@@ -231,6 +247,7 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 		free(m);
 		return r;
 	}
+	m->opened_us = now_us();
 	raise_fd_limit();
 	m->options = options;
 	m->backend = backend;

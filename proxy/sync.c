@@ -372,6 +372,22 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 		     kp_log_quote(err->text), delay);
 }
 
+static void succeeded(struct kp_sync *sync, bool full, const struct kp_apply_stats *stats)
+{
+	kp_tracker_clear(sync->planner.tracker);
+	if (sync->repair && stats->n_ops > 0)
+		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
+			    stats->n_ops);
+	sync->full = sync->repair = false;
+	sync->n_refused = 0;
+	kp_schedule_succeeded(&sync->schedule, now_ms(), full);
+	if (!full)
+		return;
+	schedule_full(sync);
+	/* It needs much more memory than what follows. */
+	malloc_trim(0);
+}
+
 int kp_sync_now(struct kp_sync *sync)
 {
 	struct kp_err err = KP_ERR_INIT;
@@ -394,24 +410,13 @@ int kp_sync_now(struct kp_sync *sync)
 		failed(sync, &err);
 		return r;
 	}
-	tell_synced(sync, true, full, start_ns, &stats);
-	kp_tracker_clear(sync->planner.tracker);
-	/* A full sync needs much more memory than what follows. */
-	if (sync->full)
-		malloc_trim(0);
-	if (sync->repair && stats.n_ops > 0)
-		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
-			    stats.n_ops);
-	sync->full = sync->repair = false;
-	sync->n_refused = 0;
-	kp_schedule_succeeded(&sync->schedule, now_ms(), full);
-	if (full)
-		schedule_full(sync);
 	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
 	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRIu64
 	       " kernel_us=%" PRId64,
 	       sync->ops->name, full, n_marked, stats.n_ops, stats.n_bytes,
 	       (uv_hrtime() - start_ns) / 1000, stats.kernel_us);
+	tell_synced(sync, true, full, start_ns, &stats);
+	succeeded(sync, full, &stats);
 	return 0;
 }
 
