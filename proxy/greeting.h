@@ -3,7 +3,7 @@
 #ifndef KPROXY_GREETING_H
 #define KPROXY_GREETING_H
 
-#include "options.h"
+#include "options/options.h"
 
 /* Version, mode, node. */
 void kp_greet(const struct kp_options *options);

@@ -199,7 +199,7 @@ int kp_set_log_format(struct kp_options *o, const char *value)
 	return 0;
 }
 
-/* Of Kubernetes' programs: 4 is "debug level verbosity".  A lower one leaves --log-level as it is. */
+/* Of Kubernetes' programs: 4 is "debug level verbosity".  Below, --log-level stays as it is. */
 int kp_set_verbosity(struct kp_options *o, const char *value)
 {
 	(void)o;

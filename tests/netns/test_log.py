@@ -101,7 +101,7 @@ def test_journal(node):
             assert f.read().startswith(start)
 
 
-@pytest.mark.parametrize("flags, shown", [(["-v2"], False), (["-v", "3"], False),
+@pytest.mark.parametrize("flags, shown", [(["-v=2"], False), (["-v", "3"], False),
                                           (["-v=4"], True), (["--v=9"], True),
                                           (["--v", "0"], False)])
 def test_verbosity(node, flags, shown):
