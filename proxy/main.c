@@ -318,6 +318,12 @@ static int run_once(struct app *app, struct kp_err *err)
 	return 0;
 }
 
+static bool is_daemon(const struct kp_options *o)
+{
+	return !o->once && !o->dry_run && !o->check && !o->cleanup && !o->init_only && !o->help &&
+	       !o->version && !o->write_config_to;
+}
+
 /* What changes rules does so alone.  A daemon waits, so that an upgrade can start it early. */
 static int take_guard(struct app *app, struct kp_err *err)
 {
@@ -325,9 +331,8 @@ static int take_guard(struct app *app, struct kp_err *err)
 
 	if (options->dry_run)
 		return 0;
-	if (options->once || options->cleanup)
+	if (!is_daemon(options))
 		return kp_guard_take(0, &app->guard, err);
-	kp_greet(options);
 	signal(SIGHUP, SIG_IGN); /* there is nothing yet to read again */
 	return kp_guard_take(options->predecessor_wait_ms, &app->guard, err);
 }
@@ -398,6 +403,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "kproxy: %s (kproxy --help lists the flags)\n", err.text);
 		return EXIT_USAGE;
 	}
+	if (is_daemon(options))
+		kp_greet(options);
 	kp_notes_log(&options->notes);
 	app.ops = options->bpf_mode || options->cleanup ? &kp_hybrid_backend : &kp_nft_backend;
 	signal(SIGPIPE, SIG_IGN);

@@ -43,7 +43,7 @@ def test_first_lines_with_an_api_server(tmp_path):
         pytest.skip("needs root")
     rig = Rig(tmp_path)
     try:
-        rig.start("--log-level=info")
+        rig.start("--log-level=info", "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64")
         wait_for("ready", lambda: 'msg="ready"' in rig.log(), 30)
         lines = rig.log().splitlines()
         assert messages(lines) == ["starting", "kernel", "watching the API server",
