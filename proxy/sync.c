@@ -156,6 +156,13 @@ static uint64_t now_ms(void)
 	return uv_hrtime() / 1000000;
 }
 
+static void schedule_change(struct kp_sync *sync)
+{
+	uint64_t now = now_ms();
+
+	schedule(sync, kp_schedule_change(&sync->schedule, now) - now);
+}
+
 static void on_full_timer(uv_timer_t *timer)
 {
 	kp_sync_all(timer->data);
@@ -191,19 +198,17 @@ static void clean(struct kp_sync *sync)
 void kp_sync_wake(void *arg)
 {
 	struct kp_sync *sync = arg;
-	uint64_t now = now_ms();
 
 	if (sync->syncing)
 		return;
 	tell_queued(sync);
-	schedule(sync, kp_schedule_change(&sync->schedule, now) - now);
+	schedule_change(sync);
 }
 
 void kp_sync_all(struct kp_sync *sync)
 {
 	sync->full = true;
-	if (sync->schedule.n_failures == 0)
-		schedule(sync, 0);
+	schedule_change(sync);
 }
 
 static void on_foreign_change(uv_poll_t *watch, int status, int events)
@@ -367,6 +372,7 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 	if (err->code != -EINTR && err->code != -ERESTART)
 		sync->n_refused++;
 	sync->full = true;
+	tell_queued(sync); /* also when nothing had changed */
 	schedule(sync, delay);
 	kp_log_error("sync", "sync failed, rules are as before", "error=%s retry_ms=%" PRIu64,
 		     kp_log_quote(err->text), delay);

@@ -206,7 +206,7 @@ int main(void)
 		cmocka_unit_test(test_log_json_numbers),
 		cmocka_unit_test(test_log_json_undoes_the_escapes),
 		cmocka_unit_test(test_log_json_of_pairs_that_were_cut_off),
-		cmocka_unit_test(test_log_json_is_one_object_a_line),
+		cmocka_unit_test_setup(test_log_json_is_one_object_a_line, text_format),
 	};
 
 	unsetenv("JOURNAL_STREAM");
