@@ -15,6 +15,7 @@ enum {
 	FILTER_PROTO_NUM = 1 << 3,
 	FILTER_SRC_PORT = 1 << 4,
 	FILTER_DST_PORT = 1 << 5,
+	FILTER_UNKNOWN = 1 << 30,
 };
 
 enum {
@@ -281,4 +282,36 @@ int kp_table_delete_next(struct kp_table *table, const struct kp_stale *stale,
 	if (r <= 0)
 		end_dump(table);
 	return r;
+}
+
+/* A kernel that knows filters refuses one with bits that nobody knows; others do not look. */
+static bool refuses_unknown_filter(struct kp_table *table)
+{
+	char buf[DUMP_SIZE] = {0};
+	struct nlmsghdr *nlh = message(table, buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET);
+	struct nlattr *nest = mnl_attr_nest_start(nlh, CTA_FILTER);
+	struct mnl_socket *socket = open_socket();
+	ssize_t n = -1;
+
+	mnl_attr_put_u32(nlh, CTA_FILTER_ORIG_FLAGS, FILTER_UNKNOWN);
+	mnl_attr_nest_end(nlh, nest);
+	if (socket && mnl_socket_sendto(socket, nlh, nlh->nlmsg_len) >= 0)
+		n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
+	if (socket)
+		mnl_socket_close(socket);
+	return n >= (ssize_t)sizeof(*nlh) && ((struct nlmsghdr *)buf)->nlmsg_type == NLMSG_ERROR;
+}
+
+enum kp_table_support kp_table_probe(void)
+{
+	enum kp_table_support support = KP_TABLE_MISSING;
+	char buf[REQUEST_SIZE] = {0};
+	struct kp_table *table = NULL;
+
+	if (kp_table_open(&table) < 0)
+		return support;
+	if (request(table, message(table, buf, IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC)) == 0)
+		support = refuses_unknown_filter(table) ? KP_TABLE_FILTERED : KP_TABLE_UNFILTERED;
+	kp_table_close(table);
+	return support;
 }

@@ -12,6 +12,14 @@ struct kp_table;
 int kp_table_open(struct kp_table **ret);
 void kp_table_close(struct kp_table *table); /* accepts NULL */
 
+/* What the kernel is capable of; asks it. */
+enum kp_table_support {
+	KP_TABLE_MISSING,    /* no connection tracking over netlink */
+	KP_TABLE_UNFILTERED, /* before 5.8 */
+	KP_TABLE_FILTERED
+};
+enum kp_table_support kp_table_probe(void);
+
 /* Begins to read the entries of UDP that a filter lets pass.  The kernel filters, within this call
  * and the next ones.
  *

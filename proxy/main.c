@@ -10,6 +10,8 @@
 #include "api/source.h"
 #include "bpf/place.h"
 #include "cmd/dump.h"
+#include "greeting.h"
+#include "guard.h"
 #include "kproxy/log.h"
 #include "kproxy/version.h"
 #include "manifests/directory.h"
@@ -25,6 +27,7 @@ enum {
 
 struct app {
 	struct kp_options options;
+	struct kp_guard *guard;
 	const struct kp_backend_ops *ops;
 	struct kp_backend *backend;
 	struct kp_sync *sync;
@@ -39,7 +42,7 @@ struct app {
 	char **argv;
 	bool restart; /* with another configuration */
 	uv_loop_t loop;
-	uv_signal_t sigterm, sigint;
+	uv_signal_t sigterm, sigint, sighup;
 };
 
 /* --- the source of objects --- */
@@ -49,8 +52,6 @@ static int configure_api(const struct kp_options *options, struct kp_api_config 
 {
 	int r = 0;
 
-	/* Only here: with manifests it would be 2 MB for nothing. */
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (options->kubeconfig)
 		r = kp_kubeconfig_load(options->kubeconfig, ret, err);
 	else if (getenv("KUBERNETES_SERVICE_HOST") || !options->master)
@@ -70,18 +71,31 @@ static int open_api(struct app *app, const struct kp_api_handler *handler, struc
 	const struct kp_api_options options = {.node_name = app->options.node_name,
 					       .stream_lists = app->options.stream_lists};
 	struct kp_api_config config = {0};
-	int r = configure_api(&app->options, &config, err);
+	int r;
 
+	/* Only here: with manifests it would be 2 MB for nothing. */
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	r = configure_api(&app->options, &config, err);
 	if (r < 0)
 		return r;
 	return kp_api_open(&config, &options, handler, app->store, &app->loop, &app->api, err);
 }
 
+static int reload_api(struct app *app, struct kp_err *err)
+{
+	struct kp_api_config config = {0};
+	int r = configure_api(&app->options, &config, err);
+
+	return r < 0 ? r : kp_api_reload(app->api, &config, err);
+}
+
 static int check_api(const struct kp_options *options, struct kp_err *err)
 {
 	struct kp_api_config config = {0};
-	int r = configure_api(options, &config, err);
+	int r;
 
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	r = configure_api(options, &config, err);
 	if (r == 0)
 		r = kp_api_check(&config, options->node_name, err);
 	kp_api_config_clear(&config);
@@ -102,8 +116,10 @@ static void stop(struct app *app)
 	close_source(app);
 	kp_monitor_close(KP_TAKE(app->monitor));
 	kp_file_watch_close(KP_TAKE(app->config_watch));
+	kp_guard_stop(app->guard);
 	uv_close((uv_handle_t *)&app->sigterm, NULL);
 	uv_close((uv_handle_t *)&app->sigint, NULL);
+	uv_close((uv_handle_t *)&app->sighup, NULL);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -112,13 +128,31 @@ static void on_signal(uv_signal_t *handle, int signum)
 	stop(handle->data);
 }
 
+/* Trusts nothing that was read before, neither from the source nor from the kernel. */
+static void on_reload(uv_signal_t *handle, int signum)
+{
+	struct app *app = handle->data;
+	struct kp_err err = KP_ERR_INIT;
+
+	(void)signum;
+	kp_log_info("main", "reading everything again", "signal=SIGHUP");
+	if (app->directory)
+		kp_directory_reread(app->directory);
+	else if (reload_api(app, &err) < 0)
+		kp_log_error("main", "configuration not usable, going on with the old one",
+			     "error=%s", kp_log_quote(err.text));
+	kp_sync_all(app->sync);
+}
+
 static void watch_signals(struct app *app)
 {
-	app->sigterm.data = app->sigint.data = app;
+	app->sigterm.data = app->sigint.data = app->sighup.data = app;
 	uv_signal_init(&app->loop, &app->sigterm);
 	uv_signal_init(&app->loop, &app->sigint);
+	uv_signal_init(&app->loop, &app->sighup);
 	uv_signal_start(&app->sigterm, on_signal, SIGTERM);
 	uv_signal_start(&app->sigint, on_signal, SIGINT);
+	uv_signal_start(&app->sighup, on_reload, SIGHUP);
 }
 
 /* CF-5.  Starting again with a file that is not valid would leave nobody at work. */
@@ -177,8 +211,13 @@ static int open_source(struct app *app, struct kp_err *err)
 		.ready = on_daemon_ready, .failed = on_daemon_failed, .arg = app};
 	int r;
 
-	if (!app->options.manifests)
-		return open_api(app, &handler, err);
+	if (!app->options.manifests) {
+		r = open_api(app, &handler, err);
+		kp_monitor_watch_api(app->monitor, app->api);
+		return r;
+	}
+	kp_log_info("main", "reading manifests", "directory=%s",
+		    kp_log_quote(app->options.manifests));
 	r = kp_directory_open(app->options.manifests, app->options.node_name, app->store,
 			      &app->loop, &app->directory, err);
 	if (r == 0)
@@ -190,6 +229,7 @@ static int run_daemon(struct app *app, struct kp_err *err)
 {
 	int r;
 
+	kp_greet_kernel(&app->options);
 	uv_loop_init(&app->loop);
 	r = kp_monitor_open(&app->options, app->ops->name, &app->loop, app->sync, app->store,
 			    app->tracker, &app->monitor, err);
@@ -198,6 +238,7 @@ static int run_daemon(struct app *app, struct kp_err *err)
 	if (r == 0) {
 		watch_signals(app);
 		watch_config(app);
+		kp_guard_serve(app->guard, &app->loop);
 	} else {
 		kp_monitor_close(app->monitor);
 	}
@@ -277,12 +318,34 @@ static int run_once(struct app *app, struct kp_err *err)
 	return 0;
 }
 
+static bool is_daemon(const struct kp_options *o)
+{
+	return !o->once && !o->dry_run && !o->check && !o->cleanup && !o->init_only && !o->help &&
+	       !o->version && !o->write_config_to;
+}
+
+/* What changes rules does so alone.  A daemon waits, so that an upgrade can start it early. */
+static int take_guard(struct app *app, struct kp_err *err)
+{
+	const struct kp_options *options = &app->options;
+
+	if (options->dry_run)
+		return 0;
+	if (!is_daemon(options))
+		return kp_guard_take(0, &app->guard, err);
+	signal(SIGHUP, SIG_IGN); /* there is nothing yet to read again */
+	return kp_guard_take(options->predecessor_wait_ms, &app->guard, err);
+}
+
 static int run(struct app *app, struct kp_err *err)
 {
 	int r;
 
 	if (app->options.check)
 		return check_api(&app->options, err);
+	r = take_guard(app, err);
+	if (r < 0)
+		return r;
 	r = app->ops->open(&app->options.settings, &app->backend, err);
 	if (r < 0)
 		return r;
@@ -312,6 +375,7 @@ static void app_clear(struct app *app)
 	kp_tracker_free(app->tracker);
 	kp_sync_free(app->sync);
 	app->ops->close(app->backend);
+	kp_guard_release(app->guard);
 	kp_options_clear(&app->options);
 }
 
@@ -341,6 +405,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "kproxy: %s (kproxy --help lists the flags)\n", err.text);
 		return EXIT_USAGE;
 	}
+	if (is_daemon(options))
+		kp_greet(options);
 	if (options->write_config_to)
 		kp_notes_log(&options->notes);
 	app.ops = options->bpf_mode || options->cleanup ? &kp_hybrid_backend : &kp_nft_backend;

@@ -316,18 +316,35 @@ static void count_vservice(const struct kp_vservice *v, struct installed *ret)
 	ret->n_no_local[v->family][1] += no_local && has_policy(v, KP_POLICY_EXTERNAL_LOCAL);
 }
 
-/* Looks at every service port, so only when a sync has been since the last time. */
-static void count_installed(struct kp_measure *m)
+static struct installed count_installed(const struct kp_measure *m)
 {
 	const struct kp_state *state = kp_sync_installed(m->sources.sync);
 	struct installed n = {0};
 
-	if (!m->installed_changed)
-		return;
-	m->installed_changed = false;
 	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
 		for (size_t i = 0; i < e->vs.n; i++)
 			count_vservice(&e->vs.items[i], &n);
+	return n;
+}
+
+void kp_measure_installed(const struct kp_measure *m, size_t *ret_n_frontends,
+			  size_t *ret_n_endpoints)
+{
+	struct installed n = count_installed(m);
+
+	*ret_n_frontends = n.n_frontends[KP_IPV4] + n.n_frontends[KP_IPV6];
+	*ret_n_endpoints = n.n_endpoints[KP_IPV4] + n.n_endpoints[KP_IPV6];
+}
+
+/* Looks at every service port, so only when a sync has been since the last time. */
+static void read_installed(struct kp_measure *m)
+{
+	struct installed n;
+
+	if (!m->installed_changed)
+		return;
+	m->installed_changed = false;
+	n = count_installed(m);
 	for (int f = 0; f < KP_N_FAMILIES; f++) {
 		kp_series_set(kp_metric_series(m->frontends, family_label[f]), n.n_frontends[f]);
 		kp_series_set(kp_metric_series(m->endpoints, family_label[f]), n.n_endpoints[f]);
@@ -367,7 +384,7 @@ static void read_number(struct kp_metric *metric, const char *path)
 
 void kp_measure_print(struct kp_measure *m, FILE *out)
 {
-	count_installed(m);
+	read_installed(m);
 	read_modules(m);
 	read_number(m->conntrack_entries, "/proc/sys/net/netfilter/nf_conntrack_count");
 	read_number(m->conntrack_max, "/proc/sys/net/netfilter/nf_conntrack_max");

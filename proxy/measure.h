@@ -35,6 +35,10 @@ void kp_measure_cleaned(struct kp_measure *measure, const size_t n_deleted[KP_N_
 /* A request to /healthz or /livez was answered (HZ-9). */
 void kp_measure_health(struct kp_measure *measure, const char *path, unsigned int status);
 
+/* Frontends and endpoints in the kernel, of both families. */
+void kp_measure_installed(const struct kp_measure *measure, size_t *ret_n_frontends,
+			  size_t *ret_n_endpoints);
+
 /* Reads what is not counted as it happens, and prints all. */
 void kp_measure_print(struct kp_measure *measure, FILE *out);
 

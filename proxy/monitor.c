@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,6 +12,7 @@
 #include "kproxy/log.h"
 #include "measure.h"
 #include "util/time.h"
+#include "watch_metrics.h"
 
 enum {
 	LISTEN_AGAIN_MS = 5000
@@ -36,7 +38,11 @@ struct kp_monitor {
 	struct kp_health health;
 	struct kp_service_health *service_health;
 	struct kp_measure *measure;
+	const struct kp_api *api; /* NULL: objects come from manifests */
+	struct kp_watch_metrics watch_metrics;
 	struct server healthz, metrics;
+	int64_t opened_us;
+	bool ready; /* a sync has succeeded */
 };
 
 static int64_t now_us(void)
@@ -56,10 +62,26 @@ static bool is_live(const void *arg)
 static void answer_healthz(void *arg, const char *path, struct kp_http_answer *ret)
 {
 	struct kp_monitor *m = arg;
+	struct kp_watch watches[KP_N_KINDS];
 
 	kp_health_note_node(&m->health, kp_store_node(m->store));
+	if (m->api) {
+		kp_api_watches(m->api, watches);
+		kp_health_note_watches(&m->health, watches);
+	}
 	kp_health_answer(&m->health, path, now_us(), kp_time_now_us(), ret);
 	kp_measure_health(m->measure, path, ret->status);
+}
+
+static void read_watch_metrics(const struct kp_monitor *m)
+{
+	struct kp_watch watches[KP_N_KINDS];
+
+	if (!m->api)
+		return;
+	kp_api_watches(m->api, watches);
+	for (int i = 0; i < KP_N_KINDS; i++)
+		kp_watch_metrics_set(&m->watch_metrics, &watches[i]);
 }
 
 static void answer_metrics_text(struct kp_monitor *m, struct kp_http_answer *ret)
@@ -71,6 +93,7 @@ static void answer_metrics_text(struct kp_monitor *m, struct kp_http_answer *ret
 		return;
 	}
 	ret->type = "text/plain; version=0.0.4; charset=utf-8";
+	read_watch_metrics(m);
 	kp_measure_print(m->measure, out);
 	fclose(out);
 }
@@ -102,6 +125,16 @@ static void on_queued(void *arg)
 	kp_measure_queued(m->measure);
 }
 
+static void log_ready(const struct kp_monitor *m)
+{
+	size_t n_frontends, n_endpoints;
+
+	kp_measure_installed(m->measure, &n_frontends, &n_endpoints);
+	kp_log_info("main", "ready", "services=%zu frontends=%zu endpoints=%zu start_ms=%" PRId64,
+		    kp_store_count(m->store, KP_KIND_SERVICE), n_frontends, n_endpoints,
+		    (now_us() - m->opened_us) / 1000);
+}
+
 static void on_synced(void *arg, const struct kp_sync_result *result)
 {
 	struct kp_monitor *m = arg;
@@ -113,6 +146,9 @@ static void on_synced(void *arg, const struct kp_sync_result *result)
 	kp_health_updated(&m->health, kp_time_now_us());
 	kp_service_health_update(m->service_health, m->tracker, &kp_sync_installed(m->sync)->facts,
 				 result->full);
+	if (!m->ready)
+		log_ready(m);
+	m->ready = true;
 }
 
 static void on_cleaned(void *arg, const size_t n_deleted[KP_N_FAMILIES], int64_t took_us)
@@ -211,6 +247,7 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 		free(m);
 		return r;
 	}
+	m->opened_us = now_us();
 	raise_fd_limit();
 	m->options = options;
 	m->backend = backend;
@@ -220,6 +257,7 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 	m->health.timeout_us = 2 * 1000 * options->sync_period_ms;
 	m->service_health = kp_service_health_new(m->http, store, is_live, m);
 	m->measure = new_measure(m);
+	kp_watch_metrics_add(&m->watch_metrics, kp_measure_metrics(m->measure));
 	server_init(&m->healthz, m, "healthz", &options->healthz, answer_healthz, loop);
 	server_init(&m->metrics, m, "metrics", &options->metrics, answer_metrics, loop);
 	kp_tracker_ignore_before(tracker, kp_time_now_us());
@@ -236,6 +274,11 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 	}
 	*ret = m;
 	return 0;
+}
+
+void kp_monitor_watch_api(struct kp_monitor *monitor, const struct kp_api *api)
+{
+	monitor->api = api;
 }
 
 struct kp_metrics *kp_monitor_metrics(struct kp_monitor *monitor)

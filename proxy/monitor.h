@@ -4,6 +4,7 @@
 #ifndef KPROXY_MONITOR_H
 #define KPROXY_MONITOR_H
 
+#include "api/source.h"
 #include "http/metrics.h"
 #include "sync.h"
 
@@ -15,6 +16,9 @@ struct kp_monitor;
 int kp_monitor_open(const struct kp_options *options, const char *backend, uv_loop_t *loop,
 		    struct kp_sync *sync, const struct kp_store *store, struct kp_tracker *tracker,
 		    struct kp_monitor **ret, struct kp_err *err);
+
+/* Tells of the API server, too; borrowed until the monitor is closed. */
+void kp_monitor_watch_api(struct kp_monitor *monitor, const struct kp_api *api);
 
 /* Where other modules add metrics of their own. */
 struct kp_metrics *kp_monitor_metrics(struct kp_monitor *monitor);

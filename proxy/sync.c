@@ -5,9 +5,9 @@
 #include <malloc.h>
 
 #include "kproxy/log.h"
+#include "schedule.h"
 
 enum {
-	RETRY_FIRST_MS = 100,
 	REPAIR_MS = 5, /* "flush ruleset" comes as many messages */
 };
 
@@ -20,16 +20,18 @@ struct kp_sync {
 	struct kp_state installed;
 	struct kp_cleaner *cleaner;
 	struct kp_sync_observer observer;
-	bool full;		 /* the next sync compares everything with the kernel */
-	unsigned int n_failures; /* in a row */
-	unsigned int n_refused;	 /* of these: the kernel did not take the transaction */
-	uint64_t earliest_ns;	 /* when the next sync may begin (SY-2) */
-	bool repair;		 /* the full sync is due because someone else changed the rules */
-	bool running;		 /* the handles are open */
-	uv_poll_t watch;	 /* of changes that others make */
+	struct kp_schedule schedule;
+	uint64_t earliest_ns;	/* when the next sync may begin (SY-2) */
+	bool full;		/* the next sync compares everything with the kernel */
+	unsigned int n_refused; /* of the failures: the kernel did not take the transaction */
+	bool repair;		/* the full sync is due because someone else changed the rules */
+	bool syncing;		/* the marks that a full sync sets are no changes */
+	bool running;		/* the handles are open */
+	uv_poll_t watch;	/* of changes that others make */
 	bool watching;
-	uv_timer_t timer;   /* retry, and the next turn of the loop (0 ms) */
-	uv_idle_t cleaning; /* active while there are stale flows */
+	uv_timer_t timer;      /* retry, and the next turn of the loop (0 ms) */
+	uv_timer_t full_timer; /* the periodic full sync */
+	uv_idle_t cleaning;    /* active while there are stale flows */
 };
 
 /* What has to change, in the words of the manifests. */
@@ -75,6 +77,7 @@ struct kp_sync *kp_sync_new(const struct kp_options *options, const struct kp_ba
 
 	sync->options = options;
 	sync->settings = options->settings;
+	sync->schedule.retry_max_ms = options->sync_period_ms;
 	sync->ops = ops;
 	sync->backend = backend;
 	sync->full = true;
@@ -148,6 +151,32 @@ static void schedule(struct kp_sync *sync, uint64_t ms)
 	uv_timer_start(&sync->timer, on_timer, ms > left_ms ? ms : left_ms, 0);
 }
 
+static uint64_t now_ms(void)
+{
+	return uv_hrtime() / 1000000;
+}
+
+static void schedule_change(struct kp_sync *sync)
+{
+	uint64_t now = now_ms();
+
+	schedule(sync, kp_schedule_change(&sync->schedule, now) - now);
+}
+
+static void on_full_timer(uv_timer_t *timer)
+{
+	kp_sync_all(timer->data);
+}
+
+/* Each full sync puts the next periodic one off (SY-5). */
+static void schedule_full(struct kp_sync *sync)
+{
+	uint64_t now = now_ms(), due = sync->schedule.full_ms;
+
+	if (sync->running)
+		uv_timer_start(&sync->full_timer, on_full_timer, due > now ? due - now : 0, 0);
+}
+
 static void on_idle(uv_idle_t *idle)
 {
 	struct kp_sync *sync = idle->data;
@@ -170,10 +199,16 @@ void kp_sync_wake(void *arg)
 {
 	struct kp_sync *sync = arg;
 
+	if (sync->syncing)
+		return;
 	tell_queued(sync);
-	/* After a failure the retry is already due. */
-	if (sync->n_failures == 0)
-		schedule(sync, 0);
+	schedule_change(sync);
+}
+
+void kp_sync_all(struct kp_sync *sync)
+{
+	sync->full = true;
+	schedule_change(sync);
 }
 
 static void on_foreign_change(uv_poll_t *watch, int status, int events)
@@ -184,7 +219,7 @@ static void on_foreign_change(uv_poll_t *watch, int status, int events)
 	/* Lost messages count as an error of the socket, on which libuv stops. */
 	if (status < 0)
 		uv_poll_start(watch, UV_READABLE, on_foreign_change);
-	if (!sync->ops->was_changed(sync->backend) || sync->n_failures > 0)
+	if (!sync->ops->was_changed(sync->backend) || sync->schedule.n_failures > 0)
 		return;
 	sync->full = sync->repair = true;
 	tell_queued(sync);
@@ -211,8 +246,9 @@ static void watch_kernel(struct kp_sync *sync, uv_loop_t *loop)
 void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop)
 {
 	uv_timer_init(loop, &sync->timer);
+	uv_timer_init(loop, &sync->full_timer);
 	uv_idle_init(loop, &sync->cleaning);
-	sync->timer.data = sync->cleaning.data = sync;
+	sync->timer.data = sync->full_timer.data = sync->cleaning.data = sync;
 	sync->running = true;
 	watch_kernel(sync, loop);
 	tell_queued(sync);
@@ -226,6 +262,7 @@ void kp_sync_stop(struct kp_sync *sync)
 	if (sync->watching)
 		uv_close((uv_handle_t *)&sync->watch, NULL);
 	uv_close((uv_handle_t *)&sync->timer, NULL);
+	uv_close((uv_handle_t *)&sync->full_timer, NULL);
 	uv_close((uv_handle_t *)&sync->cleaning, NULL);
 	sync->watching = false;
 	sync->running = false;
@@ -327,23 +364,34 @@ static void follow_node(struct kp_sync *sync)
 
 static void failed(struct kp_sync *sync, const struct kp_err *err)
 {
-	uint64_t ms = RETRY_FIRST_MS, max_ms = sync->options->sync_period_ms;
+	uint64_t now = now_ms(), delay;
 
-	for (unsigned int i = 0; i < sync->n_failures && ms < max_ms; i++)
-		ms *= 2;
-	if (ms > max_ms)
-		ms = max_ms;
-	/* What is in the kernel is not what we believe: look at once. */
-	if (!sync->full)
-		ms = 0;
-	sync->n_failures++;
+	kp_schedule_failed(&sync->schedule, now, sync->full);
+	delay = sync->schedule.retry_ms - now;
 	/* Others changed their rules while we read or wrote: says nothing about ours. */
 	if (err->code != -EINTR && err->code != -ERESTART)
 		sync->n_refused++;
 	sync->full = true;
-	schedule(sync, ms);
+	tell_queued(sync); /* also when nothing had changed */
+	schedule(sync, delay);
 	kp_log_error("sync", "sync failed, rules are as before", "error=%s retry_ms=%" PRIu64,
-		     kp_log_quote(err->text), ms);
+		     kp_log_quote(err->text), delay);
+}
+
+static void succeeded(struct kp_sync *sync, bool full, const struct kp_apply_stats *stats)
+{
+	kp_tracker_clear(sync->planner.tracker);
+	if (sync->repair && stats->n_ops > 0)
+		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
+			    stats->n_ops);
+	sync->full = sync->repair = false;
+	sync->n_refused = 0;
+	kp_schedule_succeeded(&sync->schedule, now_ms(), full);
+	if (!full)
+		return;
+	schedule_full(sync);
+	/* It needs much more memory than what follows. */
+	malloc_trim(0);
 }
 
 int kp_sync_now(struct kp_sync *sync)
@@ -357,30 +405,24 @@ int kp_sync_now(struct kp_sync *sync)
 
 	follow_node(sync);
 	full = sync->full;
+	sync->syncing = true;
 	r = read_installed(sync, &err);
 	if (r == 0)
 		r = apply(sync, &stats, &err);
+	sync->syncing = false;
 	sync->earliest_ns = uv_hrtime() + sync->options->min_sync_period_ms * 1000000;
 	if (r < 0) {
 		tell_synced(sync, false, full, start_ns, &stats);
 		failed(sync, &err);
 		return r;
 	}
-	tell_synced(sync, true, full, start_ns, &stats);
-	kp_tracker_clear(sync->planner.tracker);
-	/* A full sync needs much more memory than what follows. */
-	if (sync->full)
-		malloc_trim(0);
-	if (sync->repair && stats.n_ops > 0)
-		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
-			    stats.n_ops);
-	sync->full = sync->repair = false;
-	sync->n_failures = sync->n_refused = 0;
 	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
 	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRIu64
 	       " kernel_us=%" PRId64,
 	       sync->ops->name, full, n_marked, stats.n_ops, stats.n_bytes,
 	       (uv_hrtime() - start_ns) / 1000, stats.kernel_us);
+	tell_synced(sync, true, full, start_ns, &stats);
+	succeeded(sync, full, &stats);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* When to sync: at once after a change, again with backoff after a failure. */
+/* Syncs: at once after a change, again with backoff after a failure, in full now and then
+ * (schedule.h). */
 #ifndef KPROXY_SYNC_H
 #define KPROXY_SYNC_H
 
@@ -36,6 +37,9 @@ void kp_sync_free(struct kp_sync *sync);
 
 /* Tells the tracker's owner what to call: schedules a sync in the loop's next turn. */
 void kp_sync_wake(void *sync);
+
+/* Asks for a full sync: everything is compared with the kernel. */
+void kp_sync_all(struct kp_sync *sync);
 
 /* Borrows what is synced; the first sync is a full one. */
 void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store, struct kp_tracker *tracker);

@@ -15,6 +15,7 @@ enum {
 	HEADERS_WATCH_MS = 75000,
 	BODY_SILENCE_MS = 30000,
 	HEARTBEAT_MS = 150000, /* bookmarks come once a minute */
+	REPLACE_MS = 30000,    /* a watch that is dead */
 	STREAM_LIST_MS = 60000,
 	STREAM_SILENCE_MS = 10000,
 	SHORT_WATCH_MS = 1000,
@@ -38,6 +39,7 @@ void kp_reflector_init(struct kp_reflector *r, const struct kp_reflector_setting
 		.settings = *settings,
 		.phase = KP_REFLECTOR_LIST,
 		.due_ms = now_ms,
+		.heard_ms = now_ms,
 	};
 }
 
@@ -55,6 +57,19 @@ void kp_reflector_set_server(struct kp_reflector *r, int major, int minor, bool 
 	r->stream_lists = stream_lists;
 	if (stream_lists)
 		r->phase = KP_REFLECTOR_STREAM_LIST;
+}
+
+void kp_reflector_restart(struct kp_reflector *r, uint64_t now_ms)
+{
+	free(KP_TAKE(r->continue_token));
+	r->phase = KP_REFLECTOR_LIST;
+	r->in_flight = false;
+	r->version_lost = true;
+	r->drop_field_selector = r->no_pages_once = false;
+	r->relisted_at_once = r->renewed = false;
+	r->n_server_errors = r->n_stream_failures = 0;
+	r->backoff = (struct kp_backoff){0};
+	r->due_ms = now_ms;
 }
 
 int kp_version_compare(const char *a, const char *b)
@@ -148,7 +163,7 @@ void kp_reflector_alive(struct kp_reflector *r, uint64_t now_ms)
 {
 	r->answered = true;
 	r->renewed = false;
-	r->byte_ms = now_ms;
+	r->byte_ms = r->heard_ms = now_ms;
 }
 
 /* --- answers --- */
@@ -222,7 +237,7 @@ enum kp_event_result kp_reflector_event(struct kp_reflector *r, uint64_t now_ms,
 	r->relisted_at_once = false;
 	r->n_server_errors = 0;
 	if (type == KP_EVENT_BOOKMARK)
-		r->has_bookmark = true;
+		r->has_bookmark = r->sends_bookmarks = true;
 	if (r->phase == KP_REFLECTOR_STREAM_LIST) {
 		/* Initial events come in no order of versions (RF-8). */
 		if (type != KP_EVENT_BOOKMARK || !ends_initial)
@@ -388,6 +403,7 @@ static void on_absent(struct kp_reflector *r, uint64_t now_ms, bool forbidden)
 		start_over(r);
 		r->phase = KP_REFLECTOR_ABSENT;
 		r->synced = true;
+		r->heard_ms = now_ms;
 		r->due_ms = now_ms + ABSENT_MS + random_below(r, ABSENT_MS);
 		return;
 	}
@@ -516,4 +532,13 @@ void kp_reflector_guard_struck(struct kp_reflector *r)
 	/* Some servers accept the parameters, and never send the bookmark (RF-22). */
 	if (r->phase == KP_REFLECTOR_STREAM_LIST)
 		stop_streaming_lists(r);
+}
+
+bool kp_reflector_is_stale(const struct kp_reflector *r, uint64_t now_ms)
+{
+	uint64_t silence = r->sends_bookmarks
+				   ? HEARTBEAT_MS
+				   : (WATCH_MIN_S + WATCH_SPREAD_S) * 1000 + WATCH_GRACE_MS;
+
+	return r->phase != KP_REFLECTOR_ABSENT && now_ms > r->heard_ms + silence + REPLACE_MS;
 }

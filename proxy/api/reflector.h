@@ -65,6 +65,10 @@ struct kp_reflector {
 	uint64_t went_back_ms;	      /* when the server last lost its history */
 	unsigned int n_server_errors; /* of watches, in a row */
 
+	/* What is heard of the server. */
+	uint64_t heard_ms;    /* the last time, or the start */
+	bool sends_bookmarks; /* about once a minute, if it ever does */
+
 	/* The request under way. */
 	bool in_flight, answered;
 	bool has_bookmark;
@@ -81,6 +85,10 @@ void kp_reflector_clear(struct kp_reflector *reflector);
 /* Tells what the server is capable of, before the first request. */
 void kp_reflector_set_server(struct kp_reflector *reflector, int major, int minor,
 			     bool stream_lists);
+
+/* Forgets the request under way and all delays: the next thing is a list of the newest.  The server
+ * may be another one; kp_reflector_set_server() tells what it is capable of. */
+void kp_reflector_restart(struct kp_reflector *reflector, uint64_t now_ms);
 
 /* The path and query to send now; the caller frees it.  The request is under way until
  * kp_reflector_listed() or kp_reflector_end(). */
@@ -128,6 +136,10 @@ uint64_t kp_reflector_guard(const struct kp_reflector *reflector);
 
 /* The guard has struck: the caller ends the request and reports KP_END_BROKEN. */
 void kp_reflector_guard_struck(struct kp_reflector *reflector);
+
+/* What is known may be out of date: the server has been silent for longer than it is while a watch
+ * works, and than it takes to replace one that does not. */
+bool kp_reflector_is_stale(const struct kp_reflector *reflector, uint64_t now_ms);
 
 /* Orders two resourceVersions of one resource; 0 also when one of them is no number (RF-9). */
 int kp_version_compare(const char *a, const char *b);

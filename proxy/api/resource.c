@@ -39,6 +39,8 @@ struct kp_resource {
 	struct kp_end end;
 	json_t *list; /* the list without its items, once it is complete */
 
+	uint64_t n_lists, n_watches, n_failures, n_refused;
+
 	bool unidentified; /* the list holds an object whose name we do not know */
 	unsigned int n_remarks, n_dropped;
 	uint64_t remarks_ms;
@@ -60,8 +62,8 @@ static uint64_t now(const struct kp_resource *r)
 }
 
 struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
-				    const struct kp_resource_owner *owner, struct kp_client *client,
-				    struct kp_store *store, uv_loop_t *loop)
+				    const struct kp_resource_owner *owner, struct kp_store *store,
+				    uv_loop_t *loop)
 {
 	struct kp_reflector_settings reflector = {.selection = kp_selections[settings->kind],
 						  .random = settings->random};
@@ -71,7 +73,6 @@ struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
 		reflector.selection.field_selector = settings->node_selector;
 	r->kind = settings->kind;
 	r->owner = *owner;
-	r->client = client;
 	r->store = store;
 	r->loop = loop;
 	r->decode = (struct kp_decode_options){
@@ -120,10 +121,33 @@ const struct kp_reflector *kp_resource_reflector(const struct kp_resource *r)
 	return &r->reflector;
 }
 
-void kp_resource_start(struct kp_resource *r, int major, int minor, bool stream_lists)
+struct kp_watch kp_resource_watch(const struct kp_resource *r)
 {
+	return (struct kp_watch){
+		.resource = kp_resource_name(r),
+		.silent_ms = now(r) - r->reflector.heard_ms,
+		.stale = kp_reflector_is_stale(&r->reflector, now(r)),
+		.n_lists = r->n_lists,
+		.n_watches = r->n_watches,
+		.n_failures = r->n_failures,
+		.n_refused = r->n_refused,
+	};
+}
+
+void kp_resource_start(struct kp_resource *r, struct kp_client *client, int major, int minor,
+		       bool stream_lists)
+{
+	r->client = client;
 	kp_reflector_set_server(&r->reflector, major, minor, stream_lists);
 	schedule(r);
+}
+
+void kp_resource_stop(struct kp_resource *r)
+{
+	kp_request_cancel(r->request);
+	forget_request(r);
+	uv_timer_stop(&r->timer);
+	kp_reflector_restart(&r->reflector, now(r));
 }
 
 /* --- requests --- */
@@ -138,6 +162,7 @@ static void send_request(struct kp_resource *r)
 
 	kp_log_debug("api", "request", "path=%s", kp_log_quote(path));
 	r->is_list = r->reflector.phase == KP_REFLECTOR_LIST;
+	r->n_watches += !r->is_list;
 	r->framer = kp_json_framer_new(&framer_handler);
 	r->request = kp_client_get(r->client, path, &handler);
 }
@@ -238,6 +263,7 @@ static void list_complete(struct kp_resource *r)
 	kp_log_debug("api", "list complete", "resource=%s version=%s objects=%zu removed=%zu",
 		     kp_selections[r->kind].name, kp_log_quote(r->reflector.version),
 		     kp_store_count(r->store, r->kind), n_removed);
+	r->n_lists++;
 	r->owner.listed(r->owner.arg, r);
 }
 
@@ -276,6 +302,7 @@ static void on_end(void *arg, const struct kp_end *answer_end)
 		kp_reflector_end(&r->reflector, now(r), &end);
 	}
 	forget_request(r);
+	r->n_failures += end.kind != KP_END_OK && r->reflector.phase != KP_REFLECTOR_ABSENT;
 	r->owner.ended(r->owner.arg, r, &end);
 	schedule(r);
 }
@@ -312,6 +339,7 @@ static void on_decode_warning(void *arg, const char *text)
 static void on_bad_object(struct kp_resource *r, const struct kp_object_id *id,
 			  const struct kp_err *err)
 {
+	r->n_refused++;
 	if (id->name)
 		kp_store_keep(r->store, r->kind, id->ns, id->name);
 	else
@@ -426,6 +454,7 @@ static json_t *parse(struct kp_resource *r, const char *text, size_t size)
 	json_error_t error;
 	json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 
+	r->n_refused += !json;
 	if (!json && may_remark(r))
 		kp_log_error("api", "not valid JSON", "resource=%s error=%s",
 			     kp_selections[r->kind].name, kp_log_quote(error.text));
@@ -474,6 +503,7 @@ static void on_framing_error(void *arg, const struct kp_place *place, const char
 		return;
 	}
 	r->unidentified = true;
+	r->n_refused++;
 	if (may_remark(r))
 		kp_log_error("api", "object refused, previous state kept", "resource=%s error=%s",
 			     kp_selections[r->kind].name, kp_log_quote(reason));

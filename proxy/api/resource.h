@@ -6,6 +6,7 @@
 
 #include "api/client.h"
 #include "api/reflector.h"
+#include "api/watch.h"
 #include "kproxy/model.h"
 
 struct kp_resource;
@@ -36,17 +37,20 @@ struct kp_resource_owner {
 	void *arg;
 };
 
-/* 'settings' and 'owner' are copied; what they point to is borrowed, as 'client' and 'store' are.
- */
+/* 'settings' and 'owner' are copied; what they point to is borrowed, as 'store' is. */
 struct kp_resource *kp_resource_new(const struct kp_resource_settings *settings,
-				    const struct kp_resource_owner *owner, struct kp_client *client,
-				    struct kp_store *store, uv_loop_t *loop);
+				    const struct kp_resource_owner *owner, struct kp_store *store,
+				    uv_loop_t *loop);
 
 /* Cancels its request.  The caller runs the loop once more. */
 void kp_resource_close(struct kp_resource *resource);
 
-/* Tells the server's version and starts. */
-void kp_resource_start(struct kp_resource *resource, int major, int minor, bool stream_lists);
+/* Starts on 'client', which is borrowed, with a server of that version. */
+void kp_resource_start(struct kp_resource *resource, struct kp_client *client, int major, int minor,
+		       bool stream_lists);
+
+/* Cancels its request.  It can be started again, with a list; the objects stay. */
+void kp_resource_stop(struct kp_resource *resource);
 
 /* Looks again whether a request is due. */
 void kp_resource_wake(struct kp_resource *resource);
@@ -56,5 +60,8 @@ const char *kp_resource_name(const struct kp_resource *resource);
 const char *kp_resource_verb(const struct kp_resource *resource);
 
 const struct kp_reflector *kp_resource_reflector(const struct kp_resource *resource);
+
+/* How well it is followed. */
+struct kp_watch kp_resource_watch(const struct kp_resource *resource);
 
 #endif

@@ -22,7 +22,7 @@ enum {
 #define VERSION_MAX ((size_t)16 << 10)
 
 struct kp_api {
-	struct kp_api_config config;
+	struct kp_api_config *config;
 	struct kp_api_options options;
 	struct kp_api_handler handler;
 	struct kp_client *client;
@@ -88,9 +88,53 @@ static void make_resources(struct kp_api *api, struct kp_store *store)
 							      .node_selector = api->node_selector,
 							      .random = chance};
 
-		api->resources[kind] = kp_resource_new(&settings, &owner, api->client, store,
-						       api->loop);
+		api->resources[kind] = kp_resource_new(&settings, &owner, store, api->loop);
 	}
+}
+
+/* Moves a configuration to where it stays. */
+static struct kp_api_config *take_config(struct kp_api_config *config)
+{
+	struct kp_api_config *taken = kp_xmalloc(sizeof(*taken));
+
+	*taken = *config;
+	*config = (struct kp_api_config){0};
+	return taken;
+}
+
+static void free_config(struct kp_api_config *config)
+{
+	kp_api_config_clear(config);
+	free(config);
+}
+
+/* Replaces the client, if that can be made from the configuration. */
+static int use_config(struct kp_api *api, struct kp_api_config *config, struct kp_err *err)
+{
+	struct kp_api_config *taken = take_config(config);
+	struct kp_client *client;
+	int r = kp_client_open(taken, api->loop, &client, err);
+
+	if (r < 0) {
+		free_config(taken);
+		return r;
+	}
+	kp_client_close(api->client);
+	if (api->config)
+		free_config(api->config);
+	api->client = client;
+	api->config = taken;
+	return 0;
+}
+
+static void log_config(const struct kp_api *api)
+{
+	kp_log_info("api", "watching the API server", "server=%s",
+		    kp_log_quote(api->config->server));
+	if (api->config->insecure)
+		kp_log_warn("api", "the server's certificate is not checked", NULL);
+	if (!kp_api_config_is_tls(api->config) && kp_api_config_has_credentials(api->config))
+		kp_log_warn("api", "no TLS, sending no credentials", NULL);
 }
 
 int kp_api_open(struct kp_api_config *config, const struct kp_api_options *options,
@@ -100,14 +144,11 @@ int kp_api_open(struct kp_api_config *config, const struct kp_api_options *optio
 	struct kp_api *api = kp_xcalloc(1, sizeof(*api));
 	int r;
 
-	api->config = *config;
-	*config = (struct kp_api_config){0};
 	api->options = *options;
 	api->handler = *handler;
 	api->loop = loop;
-	r = kp_client_open(&api->config, loop, &api->client, err);
+	r = use_config(api, config, err);
 	if (r < 0) {
-		kp_api_config_clear(&api->config);
 		free(api);
 		return r;
 	}
@@ -116,15 +157,34 @@ int kp_api_open(struct kp_api_config *config, const struct kp_api_options *optio
 	api->version_timer.data = api->deferred.data = api;
 	api->n_open = 2;
 	make_resources(api, store);
-	kp_log_info("api", "watching the API server", "server=%s node=%s",
-		    kp_log_quote(api->config.server), kp_log_quote(options->node_name));
-	if (api->config.insecure)
-		kp_log_warn("api", "the server's certificate is not checked", NULL);
-	if (!kp_api_config_is_tls(&api->config) && kp_api_config_has_credentials(&api->config))
-		kp_log_warn("api", "no TLS, sending no credentials", NULL);
+	log_config(api);
 	ask_version(api);
 	*ret = api;
 	return 0;
+}
+
+int kp_api_reload(struct kp_api *api, struct kp_api_config *config, struct kp_err *err)
+{
+	int r;
+
+	kp_request_cancel(KP_TAKE(api->version_request));
+	for (unsigned int kind = 0; kind < KP_N_KINDS; kind++)
+		kp_resource_stop(api->resources[kind]);
+	r = use_config(api, config, err);
+	api->is_down = api->version_renewed = false;
+	api->probe = NULL;
+	api->backoff = (struct kp_backoff){0};
+	memset(api->failures, 0, sizeof(api->failures));
+	if (r == 0)
+		log_config(api);
+	ask_version(api);
+	return r;
+}
+
+void kp_api_watches(const struct kp_api *api, struct kp_watch ret[KP_N_KINDS])
+{
+	for (unsigned int kind = 0; kind < KP_N_KINDS; kind++)
+		ret[kind] = kp_resource_watch(api->resources[kind]);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -133,7 +193,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 	if (--api->n_open > 0)
 		return;
-	kp_api_config_clear(&api->config);
+	free_config(api->config);
 	free(api->node_selector);
 	free(api);
 }
@@ -178,7 +238,7 @@ static void fail(struct kp_api *api, const char *what, const char *text)
 	if (api->is_ready || api->failed)
 		return;
 	api->failed = true;
-	kp_err_set(&api->err, EPROTO, "%s: %s: %s", api->config.server, what, text);
+	kp_err_set(&api->err, EPROTO, "%s: %s: %s", api->config->server, what, text);
 	uv_timer_start(&api->deferred, on_deferred, 0, 0);
 }
 
@@ -265,7 +325,7 @@ static void log_no_connection(struct kp_api *api, const struct kp_end *end)
 	struct kp_end explained = *end;
 
 	/* CF-5 */
-	if (api->config.in_cluster && !api->is_ready)
+	if (api->config->in_cluster && !api->is_ready)
 		kp_end_set(
 			&explained, end->kind,
 			"%.380s; this address is a cluster IP, which only works once a proxy has "
@@ -366,7 +426,8 @@ static void start_resources(struct kp_api *api)
 
 	kp_log_info("api", "the API server answers", "version=%d.%d", major, minor);
 	for (unsigned int kind = 0; kind < KP_N_KINDS; kind++)
-		kp_resource_start(api->resources[kind], major, minor, api->options.stream_lists);
+		kp_resource_start(api->resources[kind], api->client, major, minor,
+				  api->options.stream_lists);
 }
 
 static void on_version_timer(uv_timer_t *timer)

@@ -6,6 +6,8 @@
 #include <uv.h>
 
 #include "api/config.h"
+#include "api/watch.h"
+#include "kproxy/model.h"
 
 struct kp_api;
 struct kp_store;
@@ -30,6 +32,14 @@ struct kp_api_options {
 int kp_api_open(struct kp_api_config *config, const struct kp_api_options *options,
 		const struct kp_api_handler *handler, struct kp_store *store, uv_loop_t *loop,
 		struct kp_api **ret, struct kp_err *err);
+
+/* How well each kind is followed. */
+void kp_api_watches(const struct kp_api *api, struct kp_watch ret[KP_N_KINDS]);
+
+/* Asks everything again, with a configuration that may be another one: its files are read, the
+ * server is asked for its version and then for complete lists.  The objects stay until the lists
+ * tell otherwise.  Takes '*config' over; when it cannot be used, the old one stays in use. */
+int kp_api_reload(struct kp_api *api, struct kp_api_config *config, struct kp_err *err);
 
 /* The objects stay in the store.  The caller runs the loop once more. */
 void kp_api_close(struct kp_api *api);

@@ -3,7 +3,8 @@
  *
  *   /livez    changes reach the kernel: none has been waiting for too long
  *   /healthz  the same, and the node is to stay: new connections may come here
- *   /readyz   the same as /livez, and the first sync is done: our rules are in place
+ *   /readyz   the same as /livez, the first sync is done, and the watches are not stale: our rules
+ *             are in place, and are what the cluster wants
  *
  * Both families are synced in one transaction, so what is said of them is always the same.
  *
@@ -11,6 +12,7 @@
 #ifndef KPROXY_HTTP_HEALTH_H
 #define KPROXY_HTTP_HEALTH_H
 
+#include "api/watch.h"
 #include "http/server.h"
 #include "kproxy/model.h"
 
@@ -21,6 +23,8 @@ struct kp_health {
 	int64_t since_us;   /* the oldest change that waits */
 	int64_t updated_us; /* the last sync, Unix time; 0 = none yet */
 	bool node_seen, node_eligible;
+	struct kp_watch watches[KP_N_KINDS];
+	size_t n_watches; /* 0: the objects do not come from an API server */
 };
 
 /* A change waits to be synced. */
@@ -31,6 +35,9 @@ void kp_health_updated(struct kp_health *health, int64_t time_us);
 
 /* What is known of our Node; NULL before it is seen, and when it is gone (HZ-5). */
 void kp_health_note_node(struct kp_health *health, const struct kp_node *node);
+
+/* How well the API server is followed. */
+void kp_health_note_watches(struct kp_health *health, const struct kp_watch watches[KP_N_KINDS]);
 
 bool kp_health_is_live(const struct kp_health *health, int64_t now_us);
 

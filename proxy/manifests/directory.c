@@ -53,6 +53,7 @@ struct kp_directory {
 	int inotify_fd;
 	int watch; /* -1: the directory has disappeared */
 	bool rescan;
+	enum kp_look rescan_look;
 	uv_poll_t poll;
 	uv_timer_t look_timer, search_timer;
 	unsigned int n_handles;
@@ -81,7 +82,7 @@ int kp_directory_open(const char *path, const char *node_name, struct kp_store *
 	if (loop)
 		r = start_watch(d, err);
 	if (r == 0)
-		r = kp_files_mark_all(d->files, err);
+		r = kp_files_mark_all(d->files, KP_LOOK_IF_CHANGED, err);
 	if (r < 0) {
 		free_directory(d);
 		return kp_err_wrap(err, "directory '%s'", path);
@@ -189,7 +190,7 @@ static void on_search_timer(uv_timer_t *timer)
 
 	if (add_watch(d) < 0)
 		return;
-	if (kp_files_mark_all(d->files, NULL) < 0) {
+	if (kp_files_mark_all(d->files, KP_LOOK_IF_CHANGED, NULL) < 0) {
 		inotify_rm_watch(d->inotify_fd, d->watch);
 		d->watch = -1;
 		return;
@@ -255,7 +256,7 @@ static void start_look_timer(struct kp_directory *d)
 static int mark_all(struct kp_directory *d)
 {
 	struct kp_err err;
-	int r = kp_files_mark_all(d->files, &err);
+	int r = kp_files_mark_all(d->files, d->rescan_look, &err);
 
 	if (r == -ENOENT || r == -ENOTDIR)
 		return r;
@@ -273,6 +274,7 @@ static void look(struct kp_directory *d)
 	if (d->rescan)
 		r = mark_all(d);
 	d->rescan = false;
+	d->rescan_look = KP_LOOK_IF_CHANGED;
 	if (r == 0)
 		r = kp_files_run(d->files);
 	if (r < 0)
@@ -386,4 +388,11 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 static void on_look_timer(uv_timer_t *timer)
 {
 	drain_and_look(timer->data);
+}
+
+void kp_directory_reread(struct kp_directory *d)
+{
+	d->rescan = true;
+	d->rescan_look = KP_LOOK_AGAIN;
+	drain_and_look(d);
 }

@@ -21,6 +21,10 @@ int kp_directory_open(const char *path, const char *node_name, struct kp_store *
 /* Number of files and objects that were refused in the last reading of each file. */
 size_t kp_directory_n_errors(const struct kp_directory *directory);
 
+/* Reads all files again, whether they look changed or not; for a directory that is followed. Errors
+ * that were logged before are not repeated. */
+void kp_directory_reread(struct kp_directory *directory);
+
 /* Stops following and frees; the objects stay in the store.  The caller runs the loop once more so
  * that libuv's handles can close. */
 void kp_directory_close(struct kp_directory *directory);

@@ -134,7 +134,7 @@ void kp_files_mark(struct kp_files *files, const char *name, enum kp_look look)
 	file->marked = true;
 }
 
-int kp_files_mark_all(struct kp_files *files, struct kp_err *err)
+int kp_files_mark_all(struct kp_files *files, enum kp_look look, struct kp_err *err)
 {
 	const struct dirent *entry;
 	DIR *dir = opendir(files->path);
@@ -149,13 +149,13 @@ int kp_files_mark_all(struct kp_files *files, struct kp_err *err)
 	}
 	for (errno = 0; (entry = readdir(dir)); errno = 0)
 		if (kp_reader_wants(entry->d_name))
-			kp_files_mark(files, entry->d_name, KP_LOOK_IF_CHANGED);
+			kp_files_mark(files, entry->d_name, look);
 	r = errno ? kp_err_errno(err, errno, "read directory") : 0;
 	closedir(dir);
 	if (r < 0)
 		return r;
 	for (const struct file *file = files->files; file; file = file->hh.next)
-		kp_files_mark(files, file->name, KP_LOOK_IF_CHANGED);
+		kp_files_mark(files, file->name, look);
 	return 0;
 }
 

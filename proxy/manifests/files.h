@@ -32,7 +32,7 @@ void kp_files_free(struct kp_files *files);
 void kp_files_mark(struct kp_files *files, const char *name, enum kp_look look);
 
 /* Marks all files, those in the directory and those we know. */
-int kp_files_mark_all(struct kp_files *files, struct kp_err *err);
+int kp_files_mark_all(struct kp_files *files, enum kp_look look, struct kp_err *err);
 
 /* Reads what is marked.  -ENOENT when the directory itself has gone: then no file's absence was
  * believed. */

@@ -34,9 +34,10 @@ struct kp_options {
 	bool bind_hard_fail;		      /* an address that is taken is fatal */
 	int64_t sync_period_ms; /* between retries at most; twice as long may a change wait (HZ-3)
 				 */
-	int64_t min_sync_period_ms; /* from the end of a sync to the next at least (SY-2) */
-	bool node_ports_primary;    /* serve node ports on the Node's addresses (NP-4) */
-	size_t n_node_ports;	    /* else within these prefixes; none = everywhere */
+	int64_t min_sync_period_ms;  /* from the end of a sync to the next at least (SY-2) */
+	int64_t predecessor_wait_ms; /* for a kproxy that runs in this network namespace */
+	bool node_ports_primary;     /* serve node ports on the Node's addresses (NP-4) */
+	size_t n_node_ports;	     /* else within these prefixes; none = everywhere */
 	struct kp_prefix node_ports[32];
 	bool once, dry_run, check, cleanup, init_only, help, version;
 

@@ -187,3 +187,23 @@ int kp_set_log_level(struct kp_options *o, const char *value)
 	kp_log_set_level(level);
 	return 0;
 }
+
+int kp_set_log_format(struct kp_options *o, const char *value)
+{
+	enum kp_log_format format;
+
+	(void)o;
+	if (kp_log_parse_format(value, &format) < 0)
+		return -EINVAL;
+	kp_log_set_format(format);
+	return 0;
+}
+
+/* Of Kubernetes' programs: 4 is "debug level verbosity".  Below, --log-level stays as it is. */
+int kp_set_verbosity(struct kp_options *o, const char *value)
+{
+	(void)o;
+	if (atoi(value) >= 4)
+		kp_log_set_level(KP_LOG_DEBUG);
+	return 0;
+}

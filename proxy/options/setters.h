@@ -21,5 +21,7 @@ int kp_set_bpf_udp(struct kp_options *o, const char *value);
 int kp_set_healthz(struct kp_options *o, const char *value);
 int kp_set_metrics(struct kp_options *o, const char *value);
 int kp_set_log_level(struct kp_options *o, const char *value);
+int kp_set_log_format(struct kp_options *o, const char *value);
+int kp_set_verbosity(struct kp_options *o, const char *value);
 
 #endif

@@ -108,6 +108,8 @@ const struct kp_option kp_option_table[] = {
 	{"iptables-min-sync-period", "nftables.minSyncPeriod", KP_GROUP_SYNC,
 	 TO_DURATION(min_sync_period_ms), .preset = "0s", .modes = KP_MODE_NFTABLES,
 	 .help = "shortest time from the end of a sync to the next"},
+	{"predecessor-wait", NULL, KP_GROUP_SYNC, TO_DURATION(predecessor_wait_ms), .preset = "30s",
+	 .help = "at the start, for another kproxy here to end"},
 
 	/* The same in the blocks of the other modes. */
 	{"masquerade-all", "iptables.masqueradeAll", KP_GROUP_SERVICES, MAPPED, SWITCH,
@@ -192,10 +194,12 @@ const struct kp_option kp_option_table[] = {
 
 	{"log-level", NULL, KP_GROUP_LOG, TEXT("error|warn|info|debug"), .preset = "info",
 	 .set = kp_set_log_level, .help = "how much is told"},
-	{"logging-format", "logging.format", KP_GROUP_LOG, IGNORED, TEXT("text|json"),
-	 .preset = "text", .bits = KP_OPTION_BESIDE_FILE, .help = "lines are key=value pairs"},
-	{"v", "logging.verbosity", KP_GROUP_LOG, IGNORED, NUMBER(0, INT32_MAX), .preset = "0",
-	 .bits = KP_OPTION_BESIDE_FILE, .help = "`--log-level` says how much is told"},
+	{"logging-format", "logging.format", KP_GROUP_LOG, TEXT("text|json"), .preset = "text",
+	 .bits = KP_OPTION_BESIDE_FILE, .set = kp_set_log_format,
+	 .help = "key=value pairs, or an object a line"},
+	{"v", "logging.verbosity", KP_GROUP_LOG, NUMBER(0, INT32_MAX), .preset = "0",
+	 .bits = KP_OPTION_BESIDE_FILE, .set = kp_set_verbosity,
+	 .help = "from 4 on as --log-level=debug"},
 	{"vmodule", NULL, KP_GROUP_LOG, IGNORED, TEXT("PATTERN=N,..."),
 	 .help = "there are no levels by file"},
 	{NULL, "logging.vmodule", KP_GROUP_LOG, IGNORED, OPAQUE, .help = "as `--vmodule`"},

@@ -87,7 +87,8 @@ def split_listing(listing):
 
 
 def loud_lines(log):
-    return "".join(line + "\n" for line in log.splitlines()
+    lines = (re.sub(r"^time=\S+ ", "", line) for line in log.splitlines())
+    return "".join(line + "\n" for line in lines
                    if line.startswith(("level=warn", "level=error")))
 
 

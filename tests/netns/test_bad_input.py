@@ -5,6 +5,7 @@ default/victim is the object that goes wrong, default/web the one that must not 
 """
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -99,7 +100,7 @@ def web(*numbers):
 
 
 def loud(log):
-    return [line for line in log.splitlines() if line.startswith(("level=warn", "level=error"))]
+    return [line for line in log.splitlines() if re.match(r"time=\S+ level=(warn|error) ", line)]
 
 
 def endpoints(dump):
