@@ -42,6 +42,9 @@ struct app {
 	uv_signal_t sigterm, sigint;
 };
 
+/* As kube-proxy's. */
+static const struct kp_request_limit default_limit = {.per_s = 5, .burst = 10};
+
 /* --- the source of objects --- */
 
 static int configure_api(const struct kp_options *options, struct kp_api_config *ret,
@@ -68,7 +71,8 @@ static int configure_api(const struct kp_options *options, struct kp_api_config 
 static int open_api(struct app *app, const struct kp_api_handler *handler, struct kp_err *err)
 {
 	const struct kp_api_options options = {.node_name = app->options.node_name,
-					       .stream_lists = app->options.stream_lists};
+					       .stream_lists = app->options.stream_lists,
+					       .limit = default_limit};
 	struct kp_api_config config = {0};
 	int r = configure_api(&app->options, &config, err);
 

@@ -222,11 +222,12 @@ static void try_next(struct check *c)
 
 int kp_api_check(const struct kp_api_config *config, const char *node_name, struct kp_err *err)
 {
+	const struct kp_request_limit unlimited = {0};
 	struct check c = {.config = config};
 	int r;
 
 	uv_loop_init(&c.loop);
-	r = kp_client_open(config, &c.loop, &c.client, err);
+	r = kp_client_open(config, &unlimited, &c.loop, &c.client, err);
 	if (r == 0) {
 		c.node_selector = kp_selection_node(node_name);
 		uv_timer_init(&c.loop, &c.timer);

@@ -139,7 +139,8 @@ static void send_request(struct kp_resource *r)
 	kp_log_debug("api", "request", "path=%s", kp_log_quote(path));
 	r->is_list = r->reflector.phase == KP_REFLECTOR_LIST;
 	r->framer = kp_json_framer_new(&framer_handler);
-	r->request = kp_client_get(r->client, path, &handler);
+	r->request = r->is_list ? kp_client_get(r->client, path, &handler)
+				: kp_client_watch(r->client, path, &handler);
 }
 
 static uint64_t next_time(const struct kp_resource *r)
@@ -275,6 +276,7 @@ static void on_end(void *arg, const struct kp_end *answer_end)
 			kp_end_set(&end, KP_END_BROKEN, "the list is not complete");
 		kp_reflector_end(&r->reflector, now(r), &end);
 	}
+	end.ids = answer_end->ids;
 	forget_request(r);
 	r->owner.ended(r->owner.arg, r, &end);
 	schedule(r);

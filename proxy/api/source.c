@@ -105,7 +105,7 @@ int kp_api_open(struct kp_api_config *config, const struct kp_api_options *optio
 	api->options = *options;
 	api->handler = *handler;
 	api->loop = loop;
-	r = kp_client_open(&api->config, loop, &api->client, err);
+	r = kp_client_open(&api->config, &options->limit, loop, &api->client, err);
 	if (r < 0) {
 		kp_api_config_clear(&api->config);
 		free(api);
@@ -243,6 +243,9 @@ static const char *hint_for(enum kp_end_kind kind)
 	}
 }
 
+/* Two arguments for "%s%s": nothing when there is no value. */
+#define SHOW(key, value) *(value) ? " " key "=" : "", *(value) ? kp_log_quote(value) : ""
+
 /* Logs a failure when it is new, and once a minute while it lasts. */
 static void log_failure(struct kp_api *api, struct failure *failure, const char *verb,
 			const char *resource, const struct kp_end *end, uint64_t retry_ms)
@@ -254,10 +257,10 @@ static void log_failure(struct kp_api *api, struct failure *failure, const char 
 		return;
 	*failure = (struct failure){.kind = end->kind, .is_failing = true, .logged_ms = now};
 	kp_log_warn("api", api->is_ready ? "request failed, keeping the objects" : "request failed",
-		    "verb=%s resource=%s error=%s retry_ms=%" PRIu64 "%s%s", verb, resource,
+		    "verb=%s resource=%s error=%s retry_ms=%" PRIu64 "%s%s%s%s%s%s", verb, resource,
 		    kp_log_quote(end->text), retry_ms > now ? retry_ms - now : 0,
-		    *hint_for(end->kind) ? " hint=" : "",
-		    *hint_for(end->kind) ? kp_log_quote(hint_for(end->kind)) : "");
+		    SHOW("hint", hint_for(end->kind)), SHOW("audit_id", end->ids.audit),
+		    SHOW("flow_schema", end->ids.flow_schema));
 }
 
 static void log_no_connection(struct kp_api *api, const struct kp_end *end)

@@ -5,7 +5,7 @@
 
 #include <uv.h>
 
-#include "api/config.h"
+#include "api/client.h"
 
 struct kp_api;
 struct kp_store;
@@ -23,6 +23,7 @@ struct kp_api_handler {
 struct kp_api_options {
 	const char *node_name;
 	bool stream_lists; /* ask for lists as streams (sendInitialEvents) */
+	struct kp_request_limit limit;
 };
 
 /* Takes '*config' over.  'options' and 'handler' are copied, 'store' and 'loop' are borrowed.
