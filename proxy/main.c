@@ -6,10 +6,13 @@
 #include <stdio.h>
 
 #include "api/check.h"
+#include "api/event_sender.h"
 #include "api/kubeconfig.h"
 #include "api/source.h"
 #include "bpf/place.h"
 #include "cmd/dump.h"
+#include "kproxy/events.h"
+#include "kproxy/host.h"
 #include "kproxy/log.h"
 #include "kproxy/version.h"
 #include "manifests/directory.h"
@@ -33,6 +36,7 @@ struct app {
 	struct kp_directory *directory; /* the one or the other */
 	struct kp_api *api;
 	struct kp_err api_err;
+	struct kp_event_sender *events; /* NULL: nobody to tell */
 	struct kp_monitor *monitor;
 	struct kp_file_watch *config_watch;
 	int argc; /* to read the configuration again */
@@ -44,6 +48,11 @@ struct app {
 
 /* As kube-proxy's. */
 static const struct kp_request_limit default_limit = {.per_s = 5, .burst = 10};
+static const struct kp_host_settings default_host = {.oom_score_adj = -999,
+						     .conntrack_max_per_core = 32768,
+						     .conntrack_min = 131072,
+						     .tcp_established_ms = 24 * 3600 * 1000,
+						     .tcp_close_wait_ms = 3600 * 1000};
 
 /* --- the source of objects --- */
 
@@ -72,7 +81,8 @@ static int open_api(struct app *app, const struct kp_api_handler *handler, struc
 {
 	const struct kp_api_options options = {.node_name = app->options.node_name,
 					       .stream_lists = app->options.stream_lists,
-					       .limit = default_limit};
+					       .limit = default_limit,
+					       .events = app->events};
 	struct kp_api_config config = {0};
 	int r = configure_api(&app->options, &config, err);
 
@@ -190,11 +200,37 @@ static int open_source(struct app *app, struct kp_err *err)
 	return r;
 }
 
+/* Before the first event, so that none is missed. */
+static void open_events(struct app *app)
+{
+	if (app->options.manifests)
+		return;
+	app->events = kp_event_sender_new(app->options.node_name);
+	kp_event_node(KP_NORMAL, "Starting", "StartKubeProxy", "kproxy %s, mode %s", KPROXY_VERSION,
+		      app->ops->name);
+}
+
+/* kube-proxy would exit (HS-3); but traffic flows without, and would not after that. */
+static void apply_host_settings(void)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	if (kp_host_apply(&default_host, &err) == 0)
+		return;
+	kp_log_warn("host", "settings of the host are not as wanted, going on", "error=%s hint=%s",
+		    kp_log_quote(err.text),
+		    kp_log_quote("set them on the host, run \"kproxy --init-only\" in a privileged "
+				 "container, or give 0 to leave them alone (docs/host.md)"));
+	kp_event_node(KP_WARNING, "FailedToSetHostSettings", "StartKubeProxy", "%s", err.text);
+}
+
 static int run_daemon(struct app *app, struct kp_err *err)
 {
 	int r;
 
 	uv_loop_init(&app->loop);
+	open_events(app);
+	apply_host_settings();
 	r = kp_monitor_open(&app->options, app->ops->name, &app->loop, app->sync, app->store,
 			    app->tracker, &app->monitor, err);
 	if (r == 0)
@@ -310,6 +346,7 @@ static int run(struct app *app, struct kp_err *err)
 
 static void app_clear(struct app *app)
 {
+	kp_event_sender_free(app->events);
 	kp_store_free(app->store);
 	kp_tracker_free(app->tracker);
 	kp_sync_free(app->sync);

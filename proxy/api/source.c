@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "api/client.h"
+#include "api/event_sender.h"
 #include "api/resource.h"
 #include "kproxy/log.h"
 
@@ -116,6 +116,8 @@ int kp_api_open(struct kp_api_config *config, const struct kp_api_options *optio
 	api->version_timer.data = api->deferred.data = api;
 	api->n_open = 2;
 	make_resources(api, store);
+	if (options->events)
+		kp_event_sender_start(options->events, api->client, store, loop);
 	kp_log_info("api", "watching the API server", "server=%s node=%s",
 		    kp_log_quote(api->config.server), kp_log_quote(options->node_name));
 	if (api->config.insecure)
@@ -144,6 +146,8 @@ void kp_api_close(struct kp_api *api)
 		return;
 	for (unsigned int kind = 0; kind < KP_N_KINDS; kind++)
 		kp_resource_close(api->resources[kind]);
+	if (api->options.events)
+		kp_event_sender_stop(api->options.events);
 	kp_client_close(api->client);
 	free(api->version_body);
 	uv_close((uv_handle_t *)&api->version_timer, on_timer_closed);
@@ -184,12 +188,19 @@ static void fail(struct kp_api *api, const char *what, const char *text)
 
 /* --- the connection --- */
 
+static void tell_event_sender(struct kp_api *api, bool connected)
+{
+	if (api->options.events)
+		kp_event_sender_set_connected(api->options.events, connected);
+}
+
 /* 'who' is NULL for the version.  Requests that were under way when the connection went may fail
  * one after the other: that is one failure. */
 static void connection_failed(struct kp_api *api, const struct kp_resource *who)
 {
 	if (api->is_down && api->probe != who)
 		return;
+	tell_event_sender(api, false);
 	api->is_down = true;
 	api->probe = NULL;
 	api->try_ms = kp_backoff_next(&api->backoff, uv_now(api->loop), &chance);
@@ -208,6 +219,7 @@ static void connection_works(struct kp_api *api)
 	if (failure->is_failing)
 		kp_log_info("api", "the API server is back", NULL);
 	failure->is_failing = false;
+	tell_event_sender(api, true);
 	if (!api->is_down)
 		return;
 	api->is_down = false;

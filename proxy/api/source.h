@@ -8,6 +8,7 @@
 #include "api/client.h"
 
 struct kp_api;
+struct kp_event_sender;
 struct kp_store;
 
 struct kp_api_handler {
@@ -24,6 +25,7 @@ struct kp_api_options {
 	const char *node_name;
 	bool stream_lists; /* ask for lists as streams (sendInitialEvents) */
 	struct kp_request_limit limit;
+	struct kp_event_sender *events; /* borrowed; NULL: none are written */
 };
 
 /* Takes '*config' over.  'options' and 'handler' are copied, 'store' and 'loop' are borrowed.
