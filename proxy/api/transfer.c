@@ -124,6 +124,13 @@ static void set_http(struct kp_transfer *t, const struct kp_api_config *config)
 			 kp_api_config_is_tls(config) ? "https" : "http");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_NETRC, CURL_NETRC_IGNORED);
+	/* HTTP/2 comes with TLS only.  When it is allowed without, libcurl 7.88 lets requests wait
+	 * for the connection under way, and does not start them when it turns out to be an HTTP/1.1
+	 * connection with a watch on it. */
+	if (!kp_api_config_is_tls(config)) {
+		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+		return;
+	}
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
 	/* Waits to see whether the connection under way can be shared. */
 	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
