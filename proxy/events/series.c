@@ -114,7 +114,10 @@ static uint64_t due_ms(const struct kp_event_item *item)
 {
 	if (item->count == item->written_count)
 		return KP_EVENT_SERIES_NEVER;
-	return item->written_count == 0 ? 0 : item->written_ms + KP_EVENT_SERIES_UPDATE_MS;
+	if (item->written_count == 0)
+		return 0;
+	return item->written_ms + (item->written_count == 1 ? KP_EVENT_SERIES_FIRST_UPDATE_MS
+							    : KP_EVENT_SERIES_UPDATE_MS);
 }
 
 struct kp_event_item *kp_event_series_next(struct kp_event_series *series, uint64_t now_ms)

@@ -2,9 +2,9 @@
 /* Which events are written, and when.  Pure.
  *
  * The same event again is not a new object but a higher count in the one that is there, written
- * once a minute at most.  New objects are limited for each reason: ten, then one a minute, so that
- * whatever happens to a thousand Services at once does not become a thousand writes.  What is not
- * written within six minutes is old, and forgotten.
+ * after five seconds, then once a minute.  New objects are limited for each reason: ten, then one a
+ * minute, so that whatever happens to a thousand Services at once does not become a thousand
+ * writes.  What is not written within six minutes is old, and forgotten.
  *
  * Times: ms of any monotonic clock, us of Unix time. */
 #ifndef KPROXY_EVENTS_SERIES_H
@@ -24,6 +24,7 @@ enum {
 	KP_EVENT_SERIES_REASONS_MAX = 16,
 	KP_EVENT_SERIES_REASON_BURST = 10,
 	KP_EVENT_SERIES_REASON_AGAIN_S = 60,
+	KP_EVENT_SERIES_FIRST_UPDATE_MS = 5000,
 	KP_EVENT_SERIES_UPDATE_MS = 60000,
 	KP_EVENT_SERIES_FORGET_MS = 360000,
 };

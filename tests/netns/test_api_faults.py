@@ -552,9 +552,14 @@ def test_check(rig):
                             check=False)
 
     for resource in ("services", "endpointslices", "nodes", "servicecidrs"):
-        rig.server.fail("watch", resource, streams(b""), times=2)
+        rig.server.fail("watch", resource, streams(b""), times=3)
     good = check("--hostname-override=node1")
-    assert good.returncode == 0 and good.stdout.count("ok ") == 9, good.stdout
+    assert good.returncode == 0 and good.stdout.count("ok ") == 10, good.stdout
+    assert not rig.server.events, "more than a dry run"
+    rig.server.fail("create", "events", answers(403, status(403, "Forbidden")))
+    without = check("--hostname-override=node1")
+    assert without.returncode == 0, without.stdout
+    assert "create events          not allowed, we do without" in without.stdout
     rig.server.fail("list", "endpointslices", answers(403, status(403, "Forbidden", "no way")))
     bad = check("--hostname-override=node2")
     assert bad.returncode == 1
