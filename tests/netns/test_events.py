@@ -5,6 +5,7 @@ import secrets
 import time
 
 import pytest
+import yaml
 
 import fakeapi
 from fakeapi import answers, status
@@ -59,6 +60,29 @@ def test_repairs_are_one_event_with_a_count(rig):
     patch = next(r for r in rig.server.requests if r.verb == "patch")
     assert patch.headers["content-type"] == "application/merge-patch+json"
     assert patch.path.endswith(one_event(rig, "RulesRepaired")["metadata"]["name"])
+
+
+def allowed(rules, request):
+    """What RBAC says of a request."""
+    group = request.path.split("/")[2] if request.path.startswith("/apis/") else ""
+    return any(group in rule["apiGroups"] and request.resource in rule["resources"] and
+               request.verb in rule["verbs"] for rule in rules)
+
+
+def test_our_cluster_role_is_what_we_need(rig):
+    with open(os.path.join(os.path.dirname(__file__), "../../deploy/clusterrole.yaml"),
+              encoding="utf-8") as f:
+        rules = next(o for o in yaml.safe_load_all(f) if o["kind"] == "ClusterRole")["rules"]
+    rig.start_synced()
+    for number in (1, 2):
+        rig.host.run("nft", "flush ruleset")
+        wait_for("the repair", lambda n=number: rig.log().count("changed our rules") == n)
+    wait_for("the count", lambda: rig.server.count("patch", "events"), 20)
+    requests = [r for r in rig.server.requests if r.path != "/version"]
+    assert all(allowed(rules, r) for r in requests)
+    asked = {(r.resource, r.verb) for r in requests}
+    assert asked == {(resource, verb) for rule in rules for resource in rule["resources"]
+                     for verb in rule["verbs"]}, "more is allowed than is needed"
 
 
 def test_an_event_that_the_server_has_no_more_is_made_anew(rig):
