@@ -46,14 +46,6 @@ struct app {
 	uv_signal_t sigterm, sigint;
 };
 
-/* As kube-proxy's. */
-static const struct kp_request_limit default_limit = {.per_s = 5, .burst = 10};
-static const struct kp_host_settings default_host = {.oom_score_adj = -999,
-						     .conntrack_max_per_core = 32768,
-						     .conntrack_min = 131072,
-						     .tcp_established_ms = 24 * 3600 * 1000,
-						     .tcp_close_wait_ms = 3600 * 1000};
-
 /* --- the source of objects --- */
 
 static int configure_api(const struct kp_options *options, struct kp_api_config *ret,
@@ -81,7 +73,8 @@ static int open_api(struct app *app, const struct kp_api_handler *handler, struc
 {
 	const struct kp_api_options options = {.node_name = app->options.node_name,
 					       .stream_lists = app->options.stream_lists,
-					       .limit = default_limit,
+					       .limit = {.per_s = app->options.api_qps,
+							 .burst = app->options.api_burst},
 					       .events = app->events};
 	struct kp_api_config config = {0};
 	int r = configure_api(&app->options, &config, err);
@@ -211,11 +204,11 @@ static void open_events(struct app *app)
 }
 
 /* kube-proxy would exit (HS-3); but traffic flows without, and would not after that. */
-static void apply_host_settings(void)
+static void apply_host_settings(const struct kp_host_settings *settings)
 {
 	struct kp_err err = KP_ERR_INIT;
 
-	if (kp_host_apply(&default_host, &err) == 0)
+	if (kp_host_apply(settings, &err) == 0)
 		return;
 	kp_log_warn("host", "settings of the host are not as wanted, going on", "error=%s hint=%s",
 		    kp_log_quote(err.text),
@@ -230,7 +223,7 @@ static int run_daemon(struct app *app, struct kp_err *err)
 
 	uv_loop_init(&app->loop);
 	open_events(app);
-	apply_host_settings();
+	apply_host_settings(&app->options.host);
 	r = kp_monitor_open(&app->options, app->ops->name, &app->loop, app->sync, app->store,
 			    app->tracker, &app->monitor, err);
 	if (r == 0)
@@ -361,6 +354,8 @@ static int run_action(const struct kp_options *options, struct kp_err *err)
 		kp_options_print_help();
 	else if (options->version)
 		puts("kproxy " KPROXY_VERSION);
+	else if (options->init_only)
+		return kp_host_apply(&options->host, err);
 	else
 		return kp_options_write(options, options->write_config_to, err);
 	return 0;
@@ -383,7 +378,7 @@ int main(int argc, char **argv)
 	kp_notes_log(&options->notes);
 	app.ops = options->bpf_mode || options->cleanup ? &kp_hybrid_backend : &kp_nft_backend;
 	signal(SIGPIPE, SIG_IGN);
-	if (options->help || options->version || options->write_config_to)
+	if (options->help || options->version || options->write_config_to || options->init_only)
 		r = run_action(options, &err);
 	else
 		r = run(&app, &err);

@@ -14,7 +14,7 @@ import pytest
 
 import fakeapi
 from fakeapi import FakeServer, answers, error_event, status, streams
-from node import KPROXY, Host, endpointslice, run, service, wait_for
+from node import KPROXY, LEAVE_MAX, Host, endpointslice, run, service, wait_for
 
 PORTS = [("http", "TCP", 80)]
 
@@ -61,7 +61,7 @@ class Rig:
         with open(self.log_path, "a", encoding="utf-8") as log:
             self.process = self.host.popen(
                 *wrapper, os.path.abspath(KPROXY), "--mode=nft", *source,
-                "--hostname-override=node1", "--log-level=debug", *flags, stderr=log,
+                "--hostname-override=node1", "--log-level=debug", *LEAVE_MAX, *flags, stderr=log,
                 env={**os.environ, **(env or {})})
 
     def start_synced(self, *flags, **kwargs):

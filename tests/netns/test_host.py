@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from node import run, wait_for
+from node import KPROXY, run, wait_for
 from test_traffic import IP4, web
 
 CONNTRACK = "/proc/sys/net/netfilter/nf_conntrack_"
@@ -22,10 +22,9 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def node(node):
-    node.run("conntrack", "-C")  # loads the tracker
-    return node
+@pytest.fixture(autouse=True)
+def tracker(node):
+    node.run("conntrack", "-C")  # has it loaded
 
 
 def read(node, name):
@@ -39,7 +38,8 @@ def start_in_private_mounts(node, tmp_path, mounts):
         pytest.skip("mounts cannot be private here")
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         node.daemon = node.popen(*unshare, "sh", "-ec", f'{mounts}; exec "$@"', "sh",
-                                 *node.argv("--healthz-bind-address=127.0.0.1:10256"), stderr=log)
+                                 *node.argv("--healthz-bind-address=127.0.0.1:10256",
+                                            "--conntrack-max-per-core=32768"), stderr=log)
     wait_for("kproxy is ready", node.is_ready)
     return tmp_path / "log"
 
@@ -53,6 +53,28 @@ def test_timeouts_of_the_namespace(node):  # HS-2
     assert read(node, "tcp_timeout_close_wait") == 3600
     assert read(node, "udp_timeout") == 33, "0 leaves it alone"
     assert read(node, "tcp_be_liberal") == 0
+
+
+def test_other_settings(node):  # HS-2
+    web(node, [1])
+    node.start("--conntrack-tcp-be-liberal", "--conntrack-udp-timeout=45s",
+               "--conntrack-udp-timeout-stream=2m", "--conntrack-tcp-timeout-established=1h")
+    assert [read(node, name) for name in ("tcp_be_liberal", "udp_timeout", "udp_timeout_stream",
+                                          "tcp_timeout_established")] == [1, 45, 120, 3600]
+
+
+def test_init_only_needs_nothing_but_the_files(node, tmp_path):  # HS-3
+    node.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_close_wait=60")
+    flags = ["--init-only", "--conntrack-max-per-core=0", "--oom-score-adj=0"]
+    assert node.run(KPROXY, *flags).returncode == 0
+    assert read(node, "tcp_timeout_close_wait") == 3600
+    # What is right needs no permission: the container without it, after this one.
+    assert node.run("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=65534",
+                    KPROXY, *flags).returncode == 0
+    failed = node.run("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=65534",
+                      KPROXY, *flags, "--conntrack-udp-timeout=46s", check=False)
+    assert failed.returncode == 1
+    assert "cannot set /proc/sys/net/netfilter/nf_conntrack_udp_timeout to 46" in failed.stderr
 
 
 def test_once_sets_nothing(node):
@@ -195,5 +217,6 @@ def test_segment_ahead_of_the_window(node):  # HS-7
     node.start()
     if answer_behind_a_segment_ahead(node, client, server) == "alive":
         pytest.skip("this kernel keeps such a connection by itself")
-    node.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_be_liberal=1")
+    node.stop()
+    node.start("--conntrack-tcp-be-liberal")
     assert answer_behind_a_segment_ahead(node, client, server) == "alive"
