@@ -152,6 +152,16 @@ static void on_end(void *arg, const struct kp_end *end)
 	schedule(sender);
 }
 
+/* Only this request: whether the connection is dead, the watches find out. */
+static void give_up(struct kp_event_sender *sender)
+{
+	struct kp_end end;
+
+	kp_request_cancel(sender->request);
+	kp_end_set(&end, KP_END_BROKEN, "the answer is overdue");
+	on_end(sender, &end);
+}
+
 /* --- the request --- */
 
 static const char *uid_of(const struct kp_event_sender *sender, const struct kp_event_item *item)
@@ -185,7 +195,7 @@ static void on_timer(uv_timer_t *timer)
 	struct kp_event_item *item;
 
 	if (sender->request) {
-		kp_request_suspect(sender->request);
+		give_up(sender);
 		return;
 	}
 	item = kp_event_series_next(&sender->series, now_ms());
