@@ -60,11 +60,13 @@ def test_all_watches_begin_when_no_connection_is_left(any_rig):  # LC-3
                      lambda r=resource, n=n: rig.server.count("watch", r) > n, 20)
 
 
-def test_requests_are_limited_and_watches_are_not(rig):  # RF-31
+@pytest.mark.parametrize("burst, qps, flags", [
+    (10, 5, []), (2, 8, ["--kube-api-burst=2", "--kube-api-qps=8"])], ids=["default", "flags"])
+def test_requests_are_limited_and_watches_are_not(rig, burst, qps, flags):  # RF-31
     rig.server.minor, rig.server.page_size = "30", 1
     rig.server.put(*(o for n in range(3, 30) for o in web(n, n)))
     rig.server.fail("list", "services", answers(410, status(410, "Expired")))
-    rig.start()
+    rig.start(*flags)
 
     def pages():
         return [r.time for r in rig.server.requests if r.verb != "watch"]
@@ -79,8 +81,8 @@ def test_requests_are_limited_and_watches_are_not(rig):  # RF-31
     times = pages()
     for i, start in enumerate(times):
         for n, end in enumerate(times[i:]):
-            # 10, and then 5 a second; they leave in turn and arrive a little less so
-            assert n <= 10 + 5 * (end - start) + 2, "too many requests"
+            # They leave in turn, and arrive a little less so.
+            assert n <= burst + qps * (end - start) + 2, "too many requests"
 
 
 def test_failures_are_logged_with_the_servers_ids(rig):  # RF-20
