@@ -7,6 +7,7 @@
 
 #include "bpf/backend.h"
 #include "bpf/place.h"
+#include "kproxy/events.h"
 #include "kproxy/log.h"
 
 struct kp_backend {
@@ -35,6 +36,8 @@ static int go_on_without(struct kp_backend *be, struct kp_err *err)
 		return kp_err_wrap(err, "socket hooks");
 	kp_log_warn("bpf", "no socket hooks, all traffic goes through nft", "error=%s",
 		    kp_log_quote(err->text));
+	kp_event_node(KP_WARNING, "SocketHooksUnavailable", "Sync",
+		      "all traffic goes through nft: %s", err->text);
 	return 0;
 }
 

@@ -6,12 +6,15 @@
 #include <stdio.h>
 
 #include "api/check.h"
+#include "api/event_sender.h"
 #include "api/kubeconfig.h"
 #include "api/source.h"
 #include "bpf/place.h"
 #include "cmd/dump.h"
 #include "greeting.h"
 #include "guard.h"
+#include "kproxy/events.h"
+#include "kproxy/host.h"
 #include "kproxy/log.h"
 #include "kproxy/version.h"
 #include "manifests/directory.h"
@@ -36,6 +39,7 @@ struct app {
 	struct kp_directory *directory; /* the one or the other */
 	struct kp_api *api;
 	struct kp_err api_err;
+	struct kp_event_sender *events; /* NULL: nobody to tell */
 	struct kp_monitor *monitor;
 	struct kp_file_watch *config_watch;
 	int argc; /* to read the configuration again */
@@ -69,7 +73,10 @@ static int configure_api(const struct kp_options *options, struct kp_api_config 
 static int open_api(struct app *app, const struct kp_api_handler *handler, struct kp_err *err)
 {
 	const struct kp_api_options options = {.node_name = app->options.node_name,
-					       .stream_lists = app->options.stream_lists};
+					       .stream_lists = app->options.stream_lists,
+					       .limit = {.per_s = app->options.api_qps,
+							 .burst = app->options.api_burst},
+					       .events = app->events};
 	struct kp_api_config config = {0};
 	int r;
 
@@ -225,12 +232,38 @@ static int open_source(struct app *app, struct kp_err *err)
 	return r;
 }
 
+/* Before the first event, so that none is missed. */
+static void open_events(struct app *app)
+{
+	if (app->options.manifests)
+		return;
+	app->events = kp_event_sender_new(app->options.node_name);
+	kp_event_node(KP_NORMAL, "Starting", "StartKubeProxy", "kproxy %s, mode %s", KPROXY_VERSION,
+		      app->ops->name);
+}
+
+/* kube-proxy would exit (HS-3); but traffic flows without, and would not after that. */
+static void apply_host_settings(const struct kp_host_settings *settings)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	if (kp_host_apply(settings, &err) == 0)
+		return;
+	kp_log_warn("host", "settings of the host are not as wanted, going on", "error=%s hint=%s",
+		    kp_log_quote(err.text),
+		    kp_log_quote("set them on the host, run \"kproxy --init-only\" in a privileged "
+				 "container, or give 0 to leave them alone (docs/host.md)"));
+	kp_event_node(KP_WARNING, "FailedToSetHostSettings", "StartKubeProxy", "%s", err.text);
+}
+
 static int run_daemon(struct app *app, struct kp_err *err)
 {
 	int r;
 
 	kp_greet_kernel(&app->options);
 	uv_loop_init(&app->loop);
+	open_events(app);
+	apply_host_settings(&app->options.host);
 	r = kp_monitor_open(&app->options, app->ops->name, &app->loop, app->sync, app->store,
 			    app->tracker, &app->monitor, err);
 	if (r == 0)
@@ -371,6 +404,7 @@ static int run(struct app *app, struct kp_err *err)
 
 static void app_clear(struct app *app)
 {
+	kp_event_sender_free(app->events);
 	kp_store_free(app->store);
 	kp_tracker_free(app->tracker);
 	kp_sync_free(app->sync);
@@ -386,6 +420,8 @@ static int run_action(const struct kp_options *options, struct kp_err *err)
 		kp_options_print_help();
 	else if (options->version)
 		puts("kproxy " KPROXY_VERSION);
+	else if (options->init_only)
+		return kp_host_apply(&options->host, err);
 	else
 		return kp_options_write(options, options->write_config_to, err);
 	return 0;
@@ -411,7 +447,7 @@ int main(int argc, char **argv)
 		kp_notes_log(&options->notes);
 	app.ops = options->bpf_mode || options->cleanup ? &kp_hybrid_backend : &kp_nft_backend;
 	signal(SIGPIPE, SIG_IGN);
-	if (options->help || options->version || options->write_config_to)
+	if (options->help || options->version || options->write_config_to || options->init_only)
 		r = run_action(options, &err);
 	else
 		r = run(&app, &err);

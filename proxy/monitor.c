@@ -9,6 +9,7 @@
 #include "http/configz.h"
 #include "http/health.h"
 #include "http/service_health.h"
+#include "kproxy/events.h"
 #include "kproxy/log.h"
 #include "measure.h"
 #include "util/time.h"
@@ -22,6 +23,7 @@ enum {
 struct server {
 	struct kp_monitor *monitor;
 	const char *name;
+	const char *event;	/* the reason of the event that says it cannot be had */
 	struct kp_addr_port at; /* port 0: off */
 	kp_http_handler handler;
 	uv_timer_t again;
@@ -180,9 +182,12 @@ static void listen_or_wait(struct server *server)
 		server->failing = false;
 		return;
 	}
-	if (!server->failing)
+	if (!server->failing) {
 		kp_log_error("http", "cannot listen, trying again every 5 s", "server=%s error=%s",
 			     server->name, kp_log_quote(err.text));
+		kp_event_node(KP_WARNING, server->event, "StartKubeProxy", "%s: %s", server->name,
+			      err.text);
+	}
 	server->failing = true;
 	uv_timer_start(&server->again, on_again, LISTEN_AGAIN_MS, 0);
 }
@@ -192,10 +197,10 @@ static void on_again(uv_timer_t *timer)
 	listen_or_wait(timer->data);
 }
 
-static void server_init(struct server *server, struct kp_monitor *monitor, const char *name,
-			const struct kp_addr_port *at, kp_http_handler handler, uv_loop_t *loop)
+/* '*server' tells what to serve. */
+static void server_init(struct server *server, struct kp_monitor *monitor, uv_loop_t *loop)
 {
-	*server = (struct server){.monitor = monitor, .name = name, .at = *at, .handler = handler};
+	server->monitor = monitor;
 	uv_timer_init(loop, &server->again);
 	server->again.data = server;
 }
@@ -258,8 +263,16 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 	m->service_health = kp_service_health_new(m->http, store, is_live, m);
 	m->measure = new_measure(m);
 	kp_watch_metrics_add(&m->watch_metrics, kp_measure_metrics(m->measure));
-	server_init(&m->healthz, m, "healthz", &options->healthz, answer_healthz, loop);
-	server_init(&m->metrics, m, "metrics", &options->metrics, answer_metrics, loop);
+	m->healthz = (struct server){.name = "healthz",
+				     .event = "FailedToStartProxierHealthcheck",
+				     .at = options->healthz,
+				     .handler = answer_healthz};
+	m->metrics = (struct server){.name = "metrics",
+				     .event = "FailedToStartMetricServer",
+				     .at = options->metrics,
+				     .handler = answer_metrics};
+	server_init(&m->healthz, m, loop);
+	server_init(&m->metrics, m, loop);
 	kp_tracker_ignore_before(tracker, kp_time_now_us());
 	kp_sync_observe(sync, &(struct kp_sync_observer){.queued = on_queued,
 							 .synced = on_synced,

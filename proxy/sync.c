@@ -4,11 +4,13 @@
 #include <inttypes.h>
 #include <malloc.h>
 
+#include "kproxy/events.h"
 #include "kproxy/log.h"
 #include "schedule.h"
 
 enum {
-	REPAIR_MS = 5, /* "flush ruleset" comes as many messages */
+	REPAIR_MS = 5,	   /* "flush ruleset" comes as many messages */
+	TELL_FAILURES = 3, /* in a row, before they are an event */
 };
 
 struct kp_sync {
@@ -62,6 +64,9 @@ static void report_conflict(const char *loser, const char *winner, const struct 
 		     "service=%s portName=%s field=%s frontend=%s protocol=%s owner=%s", loser,
 		     kp_log_quote(v->port_name), field_name(f->type), text, kp_proto_name(v->proto),
 		     winner);
+	kp_event_service(loser, "FrontendConflict", "Sync",
+			 "%s %s/%s is not served, Service %s has it", field_name(f->type), text,
+			 kp_proto_name(v->proto), winner);
 }
 
 static void report_no_affinity(const char *owner)
@@ -376,14 +381,20 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 	schedule(sync, delay);
 	kp_log_error("sync", "sync failed, rules are as before", "error=%s retry_ms=%" PRIu64,
 		     kp_log_quote(err->text), delay);
+	if (sync->schedule.n_failures >= TELL_FAILURES)
+		kp_event_node(KP_WARNING, "FailedSync", "Sync", "rules are as before: %s",
+			      err->text);
 }
 
 static void succeeded(struct kp_sync *sync, bool full, const struct kp_apply_stats *stats)
 {
 	kp_tracker_clear(sync->planner.tracker);
-	if (sync->repair && stats->n_ops > 0)
+	if (sync->repair && stats->n_ops > 0) {
 		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
 			    stats->n_ops);
+		kp_event_node(KP_WARNING, "RulesRepaired", "Repair",
+			      "someone else changed our rules; they are back");
+	}
 	sync->full = sync->repair = false;
 	sync->n_refused = 0;
 	kp_schedule_succeeded(&sync->schedule, now_ms(), full);

@@ -21,8 +21,8 @@ struct kp_host_settings {
 	bool tcp_be_liberal;
 };
 
-/* HS-1..HS-4. Writes only what differs. 0 or -errno with the name of the setting that could not be
- * written. */
+/* Writes what differs (HS-1 ... HS-4).  Everything is tried: -errno of the first file that could
+ * not be written, with a text that names all of them.  The score is best effort. */
 int kp_host_apply(const struct kp_host_settings *settings, struct kp_err *err);
 
 #endif

@@ -50,7 +50,8 @@ struct kp_prefix_list {
 struct kp_service {
 	const char *ns; /* shared */
 	char *name;
-	int64_t created_s;			  /* creationTimestamp, Unix time; 0 = unknown */
+	int64_t created_s; /* creationTimestamp, Unix time; 0 = unknown */
+	char uid[37];	   /* "" = unknown; names the Service to people and is not compared */
 	struct kp_addr cluster_ip[KP_N_FAMILIES]; /* zero = none of this family (SV-3) */
 	struct kp_addr_list external_ips;
 	struct kp_addr_list vips;	     /* status.loadBalancer, ipMode VIP (SV-5) */

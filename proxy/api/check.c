@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One request after the other: the version, then a list and a watch of each kind. */
+/* One request after the other: the version, then a list and a watch of each kind, then an event. */
 #include "api/check.h"
 
 #include <errno.h>
@@ -8,6 +8,8 @@
 
 #include "api/client.h"
 #include "api/selection.h"
+#include "events/body.h"
+#include "util/time.h"
 
 enum {
 	ANSWER_TIMEOUT_MS = 30000
@@ -17,11 +19,13 @@ enum {
 enum verb {
 	VERSION,
 	LIST,
-	WATCH
+	WATCH,
+	CREATE /* an event, as a dry run */
 };
 
 struct check {
 	const struct kp_api_config *config;
+	const char *node_name;
 	char *node_selector;
 	struct kp_client *client;
 	uv_loop_t loop;
@@ -30,7 +34,7 @@ struct check {
 	/* What is being tried. */
 	enum verb verb;
 	unsigned int kind;
-	bool without_field_selector;
+	bool without_field_selector, is_done;
 	struct kp_request *request;
 	char *body;
 	size_t size;
@@ -121,28 +125,41 @@ static void judge_list(struct check *c, const json_t *json, const char *what)
 
 static void next_kind(struct check *c)
 {
-	c->verb = LIST;
 	c->kind++;
+	c->verb = c->kind < KP_N_KINDS ? LIST : CREATE;
 	c->without_field_selector = false;
+}
+
+static bool is_optional(const struct check *c)
+{
+	return c->verb == CREATE || (c->verb != VERSION && kp_selections[c->kind].optional);
+}
+
+/* Nothing comes after the events, and nothing after a server that cannot be reached. */
+static void next(struct check *c)
+{
+	c->is_done = c->verb == VERSION || c->verb == CREATE;
+	if (!c->is_done)
+		next_kind(c);
 }
 
 static void judge_failure(struct check *c, const struct kp_end *end, const char *what)
 {
-	const struct kp_selection *s = &kp_selections[c->kind];
 	bool absent = end->kind == KP_END_FORBIDDEN || end->kind == KP_END_NOT_FOUND;
 
-	if (end->kind == KP_END_REFUSED && s->field_selector && !c->without_field_selector) {
+	if (end->kind == KP_END_REFUSED && c->verb != CREATE &&
+	    kp_selections[c->kind].field_selector && !c->without_field_selector) {
 		c->without_field_selector = true;
 		return;
 	}
-	if (c->verb != VERSION && s->optional && absent)
-		report(c, true, what, "not there, we do without", "");
+	if (absent && is_optional(c))
+		report(c, true, what,
+		       end->kind == KP_END_FORBIDDEN ? "not allowed, we do without"
+						     : "not there, we do without",
+		       "");
 	else
 		report(c, false, what, end->text, advice_for(c, end->kind));
-	if (c->verb == VERSION)
-		c->kind = KP_N_KINDS;
-	else
-		next_kind(c);
+	next(c);
 }
 
 static void on_end(void *arg, const struct kp_end *end)
@@ -153,10 +170,11 @@ static void on_end(void *arg, const struct kp_end *end)
 
 	c->request = NULL;
 	uv_timer_stop(&c->timer);
-	snprintf(what, sizeof(what), "%s %s", c->verb == LIST ? "list" : "watch",
-		 c->kind < KP_N_KINDS ? kp_selections[c->kind].name : "");
-	if (c->verb == VERSION)
-		snprintf(what, sizeof(what), "connect");
+	if (c->verb == VERSION || c->verb == CREATE)
+		snprintf(what, sizeof(what), c->verb == VERSION ? "connect" : "create events");
+	else
+		snprintf(what, sizeof(what), "%s %s", c->verb == LIST ? "list" : "watch",
+			 kp_selections[c->kind].name);
 	if (end->kind != KP_END_OK) {
 		judge_failure(c, end, what);
 	} else if (c->verb == VERSION) {
@@ -165,7 +183,7 @@ static void on_end(void *arg, const struct kp_end *end)
 		judge_list(c, json, what);
 	} else {
 		report(c, true, what, "", "");
-		next_kind(c);
+		next(c);
 	}
 	try_next(c);
 }
@@ -205,28 +223,51 @@ static void on_finished(uv_timer_t *timer)
 	uv_close((uv_handle_t *)timer, NULL);
 }
 
+/* The server checks permission and object, and keeps nothing. */
+static struct kp_request *try_event(struct check *c, const struct kp_request_handler *handler)
+{
+	const struct kp_event_writer writer = {.node_name = c->node_name,
+					       .start_us = kp_time_now_us()};
+	char note[] = "kproxy --check";
+	const struct kp_event_item item = {.reason = "Starting",
+					   .action = "StartKubeProxy",
+					   .note = note,
+					   .count = 1,
+					   .first_us = writer.start_us};
+	kp_autofree char *path = kp_event_path(&writer, &item);
+	kp_autofree char *dry_run = kp_xasprintf("%s?dryRun=All", path);
+	json_auto_t *body = kp_event_object(&writer, &item, "");
+
+	return kp_client_create(c->client, dry_run, body, handler);
+}
+
 static void try_next(struct check *c)
 {
 	const struct kp_request_handler handler = {.body = on_body, .end = on_end, .arg = c};
 	kp_autofree char *path = NULL;
 
-	if (c->kind == KP_N_KINDS) {
+	if (c->is_done) {
 		uv_timer_start(&c->timer, on_finished, 0, 0);
 		return;
 	}
-	path = build_path(c);
 	c->size = 0;
-	c->request = kp_client_get(c->client, path, &handler);
+	if (c->verb == CREATE) {
+		c->request = try_event(c, &handler);
+	} else {
+		path = build_path(c);
+		c->request = kp_client_get(c->client, path, &handler);
+	}
 	uv_timer_start(&c->timer, on_timeout, ANSWER_TIMEOUT_MS, 0);
 }
 
 int kp_api_check(const struct kp_api_config *config, const char *node_name, struct kp_err *err)
 {
-	struct check c = {.config = config};
+	const struct kp_request_limit unlimited = {0};
+	struct check c = {.config = config, .node_name = node_name};
 	int r;
 
 	uv_loop_init(&c.loop);
-	r = kp_client_open(config, &c.loop, &c.client, err);
+	r = kp_client_open(config, &unlimited, &c.loop, &c.client, err);
 	if (r == 0) {
 		c.node_selector = kp_selection_node(node_name);
 		uv_timer_init(&c.loop, &c.timer);

@@ -9,13 +9,16 @@
 #include "api/credentials.h"
 #include "api/multi.h"
 #include "api/transfer.h"
+#include "api/warnings.h"
+#include "kproxy/log.h"
+#include "util/bucket.h"
 
 /* A connection on which something came within this time is alive. */
 #define HEARD_MS 60000
 #define ERROR_BODY_MAX ((size_t)64 << 10)
 
 enum state {
-	WAITING, /* for credentials, or for its first turn */
+	WAITING, /* for credentials, the limit, or its first turn */
 	RUNNING,
 	OVERDUE, /* ends at the next turn */
 };
@@ -25,6 +28,9 @@ struct kp_request {
 	struct kp_client *client;
 	struct kp_request_handler handler;
 	char *path;
+	bool is_watch;
+	const char *method, *type; /* NULL: GET */
+	char *body;
 	enum state state;
 	unsigned int credentials_age; /* those that it was sent with */
 	struct kp_transfer transfer;
@@ -33,6 +39,7 @@ struct kp_request {
 	long status; /* 0: none yet */
 	bool wrong_type, stopped;
 	uint32_t retry_after_s;
+	struct kp_request_ids ids;
 	char *error_body;
 	size_t error_size;
 	uint64_t heard_ms;
@@ -43,6 +50,8 @@ struct kp_client {
 	struct kp_multi *multi;
 	struct kp_credentials *credentials;
 	struct kp_request *requests;
+	struct kp_bucket limit;
+	struct kp_warnings warnings;
 	uv_timer_t turn; /* starts and ends requests outside of everybody's callbacks */
 	uv_loop_t *loop;
 };
@@ -51,8 +60,8 @@ static void on_transfer_done(void *arg, CURL *easy, CURLcode result);
 static void on_credentials_ready(void *arg);
 static void on_turn(uv_timer_t *timer);
 
-int kp_client_open(const struct kp_api_config *config, uv_loop_t *loop, struct kp_client **ret,
-		   struct kp_err *err)
+int kp_client_open(const struct kp_api_config *config, const struct kp_request_limit *limit,
+		   uv_loop_t *loop, struct kp_client **ret, struct kp_err *err)
 {
 	struct kp_client *client = kp_xcalloc(1, sizeof(*client));
 	int r;
@@ -65,6 +74,7 @@ int kp_client_open(const struct kp_api_config *config, uv_loop_t *loop, struct k
 		free(client);
 		return r;
 	}
+	kp_bucket_init(&client->limit, limit->per_s, limit->burst);
 	client->multi = kp_multi_new(loop, on_transfer_done, client);
 	uv_timer_init(loop, &client->turn);
 	client->turn.data = client;
@@ -86,6 +96,7 @@ static void request_free(struct kp_request *request)
 	stop_transfer(request);
 	DL_DELETE(request->client->requests, request);
 	free(request->error_body);
+	free(request->body);
 	free(request->path);
 	free(request);
 }
@@ -103,6 +114,7 @@ void kp_client_close(struct kp_client *client)
 		request_free(client->requests);
 	kp_multi_close(client->multi);
 	kp_credentials_close(client->credentials);
+	kp_warnings_clear(&client->warnings);
 	uv_close((uv_handle_t *)&client->turn, on_client_closed);
 }
 
@@ -111,8 +123,8 @@ static void take_turn(struct kp_client *client)
 	uv_timer_start(&client->turn, on_turn, 0, 0);
 }
 
-struct kp_request *kp_client_get(struct kp_client *client, const char *path,
-				 const struct kp_request_handler *handler)
+static struct kp_request *add_request(struct kp_client *client, const char *path,
+				      const struct kp_request_handler *handler)
 {
 	struct kp_request *request = kp_xcalloc(1, sizeof(*request));
 
@@ -123,6 +135,45 @@ struct kp_request *kp_client_get(struct kp_client *client, const char *path,
 	DL_APPEND(client->requests, request);
 	take_turn(client);
 	return request;
+}
+
+struct kp_request *kp_client_get(struct kp_client *client, const char *path,
+				 const struct kp_request_handler *handler)
+{
+	return add_request(client, path, handler);
+}
+
+struct kp_request *kp_client_watch(struct kp_client *client, const char *path,
+				   const struct kp_request_handler *handler)
+{
+	struct kp_request *request = add_request(client, path, handler);
+
+	request->is_watch = true;
+	return request;
+}
+
+static struct kp_request *add_write(struct kp_client *client, const char *method, const char *type,
+				    const char *path, const json_t *body,
+				    const struct kp_request_handler *handler)
+{
+	struct kp_request *request = add_request(client, path, handler);
+
+	request->method = method;
+	request->type = type;
+	request->body = json_dumps(body, JSON_COMPACT);
+	return request;
+}
+
+struct kp_request *kp_client_create(struct kp_client *client, const char *path, const json_t *body,
+				    const struct kp_request_handler *handler)
+{
+	return add_write(client, "POST", "application/json", path, body, handler);
+}
+
+struct kp_request *kp_client_patch(struct kp_client *client, const char *path, const json_t *body,
+				   const struct kp_request_handler *handler)
+{
+	return add_write(client, "PATCH", "application/merge-patch+json", path, body, handler);
 }
 
 void kp_request_cancel(struct kp_request *request)
@@ -179,19 +230,53 @@ static bool is_json(CURL *easy)
 	       strchr("; \t", type[sizeof(json) - 1]);
 }
 
+/* The value of the header line 'data', when it has this name; without white space around it. */
+static bool header_value(const char *data, size_t size, const char *name, char *ret,
+			 size_t ret_size)
+{
+	size_t len = strlen(name);
+
+	if (size <= len || strncasecmp(data, name, len) != 0 || data[len] != ':')
+		return false;
+	data += len + 1;
+	size -= len + 1;
+	for (; size > 0 && strchr(" \t\r\n", data[size - 1]); size--)
+		;
+	for (; size > 0 && strchr(" \t", *data); data++, size--)
+		;
+	snprintf(ret, ret_size, "%.*s", (int)size, data);
+	return true;
+}
+
+static void on_warning(struct kp_client *client, const char *value)
+{
+	const char *text = kp_warnings_add(&client->warnings, value);
+
+	if (text)
+		kp_log_warn("api", "the API server warns", "text=%s", kp_log_quote(text));
+}
+
+static void read_header(struct kp_request *request, const char *data, size_t size)
+{
+	char value[2 * KP_WARNING_SIZE];
+
+	if (header_value(data, size, "retry-after", value, sizeof(value)))
+		request->retry_after_s = kp_end_parse_retry_after(value);
+	else if (header_value(data, size, "warning", value, sizeof(value)))
+		on_warning(request->client, value);
+	else if (!header_value(data, size, "audit-id", request->ids.audit,
+			       sizeof(request->ids.audit)))
+		header_value(data, size, "x-kubernetes-pf-flowschema-uid", request->ids.flow_schema,
+			     sizeof(request->ids.flow_schema));
+}
+
 static size_t on_header(char *data, size_t size, size_t n, void *arg)
 {
-	static const char name[] = "retry-after:";
 	struct kp_request *request = arg;
-	char value[32];
 
 	size *= n;
 	request->heard_ms = uv_now(request->client->loop);
-	if (size >= sizeof(name) && strncasecmp(data, name, sizeof(name) - 1) == 0) {
-		snprintf(value, sizeof(value), "%.*s", (int)(size - sizeof(name) + 1),
-			 data + sizeof(name) - 1);
-		request->retry_after_s = kp_end_parse_retry_after(value);
-	}
+	read_header(request, data, size);
 	/* The empty line ends the headers; those of a proxy's answer come before the server's. */
 	if (size == 2 && data[0] == '\r') {
 		curl_easy_getinfo(request->transfer.easy, CURLINFO_RESPONSE_CODE, &request->status);
@@ -284,6 +369,7 @@ static void on_transfer_done(void *arg, CURL *easy, CURLcode result)
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&request);
 	judge(request, result, &end);
+	end.ids = request->ids;
 	/* In TLS 1.3 a refused client certificate looks like any loss of the connection. */
 	if (end.kind == KP_END_NO_CONNECTION)
 		kp_credentials_distrust_files(client->credentials);
@@ -297,11 +383,15 @@ static void on_transfer_done(void *arg, CURL *easy, CURLcode result)
 static void start(struct kp_request *request)
 {
 	struct kp_client *client = request->client;
+	const struct kp_transfer_ask ask = {.path = request->path,
+					    .method = request->method,
+					    .body = request->body,
+					    .type = request->type};
 	CURL *easy;
 
 	request->state = RUNNING;
 	request->credentials_age = kp_credentials_age(client->credentials);
-	kp_transfer_make(&request->transfer, client->config, client->credentials, request->path);
+	kp_transfer_make(&request->transfer, client->config, client->credentials, &ask);
 	easy = request->transfer.easy;
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -316,6 +406,20 @@ static void on_credentials_ready(void *arg)
 	take_turn(arg);
 }
 
+/* Else another turn comes when the limit admits it. */
+static bool may_start(struct kp_request *request)
+{
+	struct kp_client *client = request->client;
+	uint64_t now = uv_now(client->loop), wait_ms;
+
+	if (request->is_watch || kp_bucket_take(&client->limit, now))
+		return true;
+	wait_ms = kp_bucket_wait_ms(&client->limit, now);
+	if (!uv_is_active((uv_handle_t *)&client->turn))
+		uv_timer_start(&client->turn, on_turn, wait_ms, 0);
+	return false;
+}
+
 /* False when the request has ended instead. */
 static bool start_waiting(struct kp_request *request)
 {
@@ -324,7 +428,8 @@ static bool start_waiting(struct kp_request *request)
 
 	switch (kp_credentials_prepare(request->client->credentials, &err)) {
 	case KP_CREDENTIALS_READY:
-		start(request);
+		if (may_start(request))
+			start(request);
 		break;
 	case KP_CREDENTIALS_WAIT:
 		break;

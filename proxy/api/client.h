@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* GET requests to one API server, over one HTTP/2 connection when it offers that, else over
- * several.
+/* Requests to one API server, over one HTTP/2 connection when it offers that, else over several.
  *
  * The client knows TLS, proxies, credentials and how an answer can go wrong; what is asked and what
  * the answer means is the caller's business. */
@@ -30,9 +29,15 @@ struct kp_request_handler {
 	void *arg;
 };
 
+/* How many requests are sent: watches do not count (RF-31). */
+struct kp_request_limit {
+	double per_s; /* 0: as many as there are */
+	unsigned int burst;
+};
+
 /* 'config' is borrowed.  Fails when something that it names cannot be used. */
-int kp_client_open(const struct kp_api_config *config, uv_loop_t *loop, struct kp_client **ret,
-		   struct kp_err *err);
+int kp_client_open(const struct kp_api_config *config, const struct kp_request_limit *limit,
+		   uv_loop_t *loop, struct kp_client **ret, struct kp_err *err);
 
 /* Ends everything without further calls of handlers.  The caller runs the loop once more. */
 void kp_client_close(struct kp_client *client);
@@ -41,6 +46,16 @@ void kp_client_close(struct kp_client *client);
  * compressed (RF-30).  'handler' is copied; nothing of it is called before this returns. */
 struct kp_request *kp_client_get(struct kp_client *client, const char *path,
 				 const struct kp_request_handler *handler);
+
+/* The same for a watch, which no limit delays. */
+struct kp_request *kp_client_watch(struct kp_client *client, const char *path,
+				   const struct kp_request_handler *handler);
+
+/* Creates an object (POST), or changes one by a merge patch (PATCH).  'body' is copied. */
+struct kp_request *kp_client_create(struct kp_client *client, const char *path, const json_t *body,
+				    const struct kp_request_handler *handler);
+struct kp_request *kp_client_patch(struct kp_client *client, const char *path, const json_t *body,
+				   const struct kp_request_handler *handler);
 
 /* Drops a request; its handler is not called any more.  Not from within 'body'. */
 void kp_request_cancel(struct kp_request *request);

@@ -27,11 +27,18 @@ enum kp_end_kind {
 	KP_END_UNUSABLE,      /* all others: redirects, 406, 415 */
 };
 
+/* How the server's logs name a request, and the class that it was admitted with; "": not told
+ * (RF-20). */
+struct kp_request_ids {
+	char audit[64], flow_schema[64];
+};
+
 struct kp_end {
 	enum kp_end_kind kind;
 	uint32_t retry_after_s; /* 1..60 with KP_END_BUSY, 0: not told (RF-19) */
 	bool renewed;		/* with KP_END_UNAUTHORIZED: other credentials are there now */
-	char text[512];		/* one line for people */
+	struct kp_request_ids ids;
+	char text[512]; /* one line for people */
 };
 
 /* Parses the value of a Retry-After header: 1..60 seconds, 0 when it is no number. */

@@ -164,7 +164,8 @@ static void send_request(struct kp_resource *r)
 	r->is_list = r->reflector.phase == KP_REFLECTOR_LIST;
 	r->n_watches += !r->is_list;
 	r->framer = kp_json_framer_new(&framer_handler);
-	r->request = kp_client_get(r->client, path, &handler);
+	r->request = r->is_list ? kp_client_get(r->client, path, &handler)
+				: kp_client_watch(r->client, path, &handler);
 }
 
 static uint64_t next_time(const struct kp_resource *r)
@@ -301,6 +302,7 @@ static void on_end(void *arg, const struct kp_end *answer_end)
 			kp_end_set(&end, KP_END_BROKEN, "the list is not complete");
 		kp_reflector_end(&r->reflector, now(r), &end);
 	}
+	end.ids = answer_end->ids;
 	forget_request(r);
 	r->n_failures += end.kind != KP_END_OK && r->reflector.phase != KP_REFLECTOR_ABSENT;
 	r->owner.ended(r->owner.arg, r, &end);

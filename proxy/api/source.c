@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "api/client.h"
+#include "api/event_sender.h"
 #include "api/resource.h"
 #include "kproxy/log.h"
 
@@ -113,12 +113,14 @@ static int use_config(struct kp_api *api, struct kp_api_config *config, struct k
 {
 	struct kp_api_config *taken = take_config(config);
 	struct kp_client *client;
-	int r = kp_client_open(taken, api->loop, &client, err);
+	int r = kp_client_open(taken, &api->options.limit, api->loop, &client, err);
 
 	if (r < 0) {
 		free_config(taken);
 		return r;
 	}
+	if (api->client && api->options.events)
+		kp_event_sender_use(api->options.events, client);
 	kp_client_close(api->client);
 	if (api->config)
 		free_config(api->config);
@@ -157,6 +159,8 @@ int kp_api_open(struct kp_api_config *config, const struct kp_api_options *optio
 	api->version_timer.data = api->deferred.data = api;
 	api->n_open = 2;
 	make_resources(api, store);
+	if (options->events)
+		kp_event_sender_start(options->events, api->client, store, loop);
 	log_config(api);
 	ask_version(api);
 	*ret = api;
@@ -204,6 +208,8 @@ void kp_api_close(struct kp_api *api)
 		return;
 	for (unsigned int kind = 0; kind < KP_N_KINDS; kind++)
 		kp_resource_close(api->resources[kind]);
+	if (api->options.events)
+		kp_event_sender_stop(api->options.events);
 	kp_client_close(api->client);
 	free(api->version_body);
 	uv_close((uv_handle_t *)&api->version_timer, on_timer_closed);
@@ -244,12 +250,19 @@ static void fail(struct kp_api *api, const char *what, const char *text)
 
 /* --- the connection --- */
 
+static void tell_event_sender(struct kp_api *api, bool connected)
+{
+	if (api->options.events)
+		kp_event_sender_set_connected(api->options.events, connected);
+}
+
 /* 'who' is NULL for the version.  Requests that were under way when the connection went may fail
  * one after the other: that is one failure. */
 static void connection_failed(struct kp_api *api, const struct kp_resource *who)
 {
 	if (api->is_down && api->probe != who)
 		return;
+	tell_event_sender(api, false);
 	api->is_down = true;
 	api->probe = NULL;
 	api->try_ms = kp_backoff_next(&api->backoff, uv_now(api->loop), &chance);
@@ -268,6 +281,7 @@ static void connection_works(struct kp_api *api)
 	if (failure->is_failing)
 		kp_log_info("api", "the API server is back", NULL);
 	failure->is_failing = false;
+	tell_event_sender(api, true);
 	if (!api->is_down)
 		return;
 	api->is_down = false;
@@ -303,6 +317,9 @@ static const char *hint_for(enum kp_end_kind kind)
 	}
 }
 
+/* Two arguments for "%s%s": nothing when there is no value. */
+#define SHOW(key, value) *(value) ? " " key "=" : "", *(value) ? kp_log_quote(value) : ""
+
 /* Logs a failure when it is new, and once a minute while it lasts. */
 static void log_failure(struct kp_api *api, struct failure *failure, const char *verb,
 			const char *resource, const struct kp_end *end, uint64_t retry_ms)
@@ -314,10 +331,10 @@ static void log_failure(struct kp_api *api, struct failure *failure, const char 
 		return;
 	*failure = (struct failure){.kind = end->kind, .is_failing = true, .logged_ms = now};
 	kp_log_warn("api", api->is_ready ? "request failed, keeping the objects" : "request failed",
-		    "verb=%s resource=%s error=%s retry_ms=%" PRIu64 "%s%s", verb, resource,
+		    "verb=%s resource=%s error=%s retry_ms=%" PRIu64 "%s%s%s%s%s%s", verb, resource,
 		    kp_log_quote(end->text), retry_ms > now ? retry_ms - now : 0,
-		    *hint_for(end->kind) ? " hint=" : "",
-		    *hint_for(end->kind) ? kp_log_quote(hint_for(end->kind)) : "");
+		    SHOW("hint", hint_for(end->kind)), SHOW("audit_id", end->ids.audit),
+		    SHOW("flow_schema", end->ids.flow_schema));
 }
 
 static void log_no_connection(struct kp_api *api, const struct kp_end *end)

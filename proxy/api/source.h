@@ -5,11 +5,12 @@
 
 #include <uv.h>
 
-#include "api/config.h"
+#include "api/client.h"
 #include "api/watch.h"
 #include "kproxy/model.h"
 
 struct kp_api;
+struct kp_event_sender;
 struct kp_store;
 
 struct kp_api_handler {
@@ -25,6 +26,8 @@ struct kp_api_handler {
 struct kp_api_options {
 	const char *node_name;
 	bool stream_lists; /* ask for lists as streams (sendInitialEvents) */
+	struct kp_request_limit limit;
+	struct kp_event_sender *events; /* borrowed; NULL: none are written */
 };
 
 /* Takes '*config' over.  'options' and 'handler' are copied, 'store' and 'loop' are borrowed.

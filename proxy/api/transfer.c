@@ -21,6 +21,20 @@ static void add_header(struct kp_transfer *t, const char *line)
 		abort();
 }
 
+static void set_body(struct kp_transfer *t, const struct kp_transfer_ask *ask)
+{
+	kp_autofree char *type = NULL;
+
+	if (!ask->method)
+		return;
+	type = kp_xasprintf("Content-Type: %s", ask->type);
+	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, ask->body);
+	curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, ask->method);
+	add_header(t, type);
+	/* A large body would wait for a "100 Continue" first. */
+	add_header(t, "Expect:");
+}
+
 static void set_headers(struct kp_transfer *t, const struct kp_api_config *config,
 			const struct kp_credentials *credentials)
 {
@@ -110,6 +124,13 @@ static void set_http(struct kp_transfer *t, const struct kp_api_config *config)
 			 kp_api_config_is_tls(config) ? "https" : "http");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_NETRC, CURL_NETRC_IGNORED);
+	/* HTTP/2 comes with TLS only.  When it is allowed without, libcurl 7.88 lets requests wait
+	 * for the connection under way, and does not start them when it turns out to be an HTTP/1.1
+	 * connection with a watch on it. */
+	if (!kp_api_config_is_tls(config)) {
+		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+		return;
+	}
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
 	/* Waits to see whether the connection under way can be shared. */
 	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
@@ -141,7 +162,7 @@ static void set_url(struct kp_transfer *t, const struct kp_api_config *config, c
 }
 
 void kp_transfer_make(struct kp_transfer *t, const struct kp_api_config *config,
-		      const struct kp_credentials *credentials, const char *path)
+		      const struct kp_credentials *credentials, const struct kp_transfer_ask *ask)
 {
 	t->easy = curl_easy_init();
 	if (!t->easy)
@@ -149,7 +170,8 @@ void kp_transfer_make(struct kp_transfer *t, const struct kp_api_config *config,
 	set_http(t, config);
 	set_proxy(t->easy, config);
 	set_tls(t->easy, config, credentials);
-	set_url(t, config, path);
+	set_url(t, config, ask->path);
+	set_body(t, ask);
 	set_headers(t, config, credentials);
 }
 

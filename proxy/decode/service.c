@@ -31,8 +31,8 @@ static int decode_policies(const struct kp_decoder *d, const struct kp_field *sp
 			   const char *type, struct kp_service *service);
 static int decode_affinity(const struct kp_decoder *d, const struct kp_field *spec,
 			   struct kp_service *service);
-static int decode_creation_time(const struct kp_decoder *d, const struct kp_field *root,
-				struct kp_service *service);
+static int decode_identity(const struct kp_decoder *d, const struct kp_field *root,
+			   struct kp_service *service);
 
 enum kp_decode_result kp_decode_service(const struct kp_decoder *d, const struct kp_field *root,
 					struct kp_service **ret)
@@ -82,10 +82,9 @@ static int decode_service(const struct kp_decoder *d, const struct kp_field *roo
 {
 	const struct kp_field *spec = KP_MEMBER(root, "spec");
 
-	if (decode_creation_time(d, root, service) < 0 ||
-	    decode_cluster_ips(d, spec, service) < 0 || decode_ports(d, spec, service) < 0 ||
-	    decode_external_ips(d, spec, service) < 0 || decode_vips(d, root, service) < 0 ||
-	    decode_source_ranges(d, spec, service) < 0 ||
+	if (decode_identity(d, root, service) < 0 || decode_cluster_ips(d, spec, service) < 0 ||
+	    decode_ports(d, spec, service) < 0 || decode_external_ips(d, spec, service) < 0 ||
+	    decode_vips(d, root, service) < 0 || decode_source_ranges(d, spec, service) < 0 ||
 	    decode_policies(d, spec, type, service) < 0 || decode_affinity(d, spec, service) < 0)
 		return -EINVAL;
 	return 0;
@@ -459,14 +458,17 @@ static int decode_affinity(const struct kp_decoder *d, const struct kp_field *sp
 	return 0;
 }
 
-static int decode_creation_time(const struct kp_decoder *d, const struct kp_field *root,
-				struct kp_service *service)
+static int decode_identity(const struct kp_decoder *d, const struct kp_field *root,
+			   struct kp_service *service)
 {
 	const struct kp_field *metadata = KP_MEMBER(root, "metadata");
-	const char *text = "";
+	const char *created = "", *uid = "";
 
-	if (kp_field_string(KP_MEMBER(metadata, "creationTimestamp"), &text, d->err) < 0)
+	if (kp_field_string(KP_MEMBER(metadata, "creationTimestamp"), &created, d->err) < 0 ||
+	    kp_field_string(KP_MEMBER(metadata, "uid"), &uid, d->err) < 0)
 		return -EINVAL;
-	service->created_s = kp_time_parse_us(text) / 1000000;
+	service->created_s = kp_time_parse_us(created) / 1000000;
+	if (strlen(uid) < sizeof(service->uid))
+		strcpy(service->uid, uid);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kproxy/events.h"
 #include "kproxy/log.h"
 #include "plan/endpoints.h"
 #include "util/node_addrs.h"
@@ -140,6 +141,8 @@ static void open_port(struct port *port)
 	kp_log_error("health", "healthCheckNodePort is not served, trying again at each sync",
 		     "service=%s port=%u error=%s", port->key, port->number,
 		     kp_log_quote(err.text));
+	kp_event_service(port->key, "FailedToStartServiceHealthcheck", "Listen",
+			 "healthCheckNodePort %u is not served: %s", port->number, err.text);
 }
 
 static void remove_port(struct port *port)

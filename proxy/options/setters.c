@@ -14,6 +14,12 @@ int kp_set_mode(struct kp_options *o, const char *value)
 }
 
 /* ND-1 */
+int kp_set_api_qps(struct kp_options *o, const char *value)
+{
+	o->api_qps = strtod(value, NULL);
+	return 0;
+}
+
 int kp_set_node_name(struct kp_options *o, const char *value)
 {
 	size_t len;

@@ -8,6 +8,7 @@
 #include "options/options.h"
 
 int kp_set_mode(struct kp_options *o, const char *value);
+int kp_set_api_qps(struct kp_options *o, const char *value);
 int kp_set_node_name(struct kp_options *o, const char *value);
 int kp_set_bind_address(struct kp_options *o, const char *value);
 int kp_set_detect_local_mode(struct kp_options *o, const char *value);

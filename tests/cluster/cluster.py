@@ -19,7 +19,7 @@ import yaml
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../netns"))
 from fakeapi import listen_in  # noqa: E402
-from node import KPROXY, Node, run, wait_for  # noqa: E402
+from node import KPROXY, LEAVE_MAX, Node, run, wait_for  # noqa: E402
 
 RELAY_PORT = 6443
 
@@ -121,7 +121,7 @@ class ClusterNode(Node):
 
     def argv(self, *extra):
         return [KPROXY, "--mode=nft", f"--kubeconfig={self.kubeconfig}", "--log-level=debug",
-                f"--hostname-override={self.cluster.node_name}",
+                f"--hostname-override={self.cluster.node_name}", *LEAVE_MAX,
                 "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64", *extra]
 
     def start(self, *extra):

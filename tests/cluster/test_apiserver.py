@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happens to an API server, on a real one."""
+import json
 import os
 import secrets
 import signal
@@ -111,6 +112,44 @@ def test_least_privilege(api_server, node):
     node.wait_equal()
     # a refusal is an error line; the digits of its status may be in any time or version
     assert "level=error" not in node.log()
+
+
+def events(node, *argv):
+    """Those of the own Node and of the Services, as kubectl sees them."""
+    return json.loads(node.cluster.kubectl("get", "events.v1.events.k8s.io", "-A", "-o", "json",
+                                           *argv).stdout)["items"]
+
+
+@pytest.mark.server_flags("--authorize")
+def test_events(api_server, node):  # SY-15, with the least privilege
+    node.start()
+    node.wait_equal()
+    wait_for("the start", lambda: any(e["reason"] == "Starting" for e in events(node)), 20)
+    start = next(e for e in events(node) if e["reason"] == "Starting")
+    assert start["regarding"]["name"] == node.cluster.node_name
+    assert start["metadata"]["namespace"] == "default"
+    for number in (1, 2, 3):
+        node.run("nft", "flush ruleset")
+        wait_for("the repair", lambda n=number: node.log().count("changed our rules") == n, 20)
+    wait_for("the count is patched", lambda: [
+        e.get("series", {}).get("count") for e in events(node)
+        if e["reason"] == "RulesRepaired"] == [3], 30)
+    assert "cannot write events" not in node.log()
+
+
+def test_event_of_a_service_carries_its_uid(api_server, node):
+    web = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default"},
+           "spec": {"ports": [{"name": "http", "port": 80}], "externalIPs": ["203.0.113.9"]}}
+    for name in ("first", "second"):
+        web["metadata"]["name"] = name
+        node.cluster.apply(web)
+    node.start()
+    wait_for("the conflict", lambda: any(e["reason"] == "FrontendConflict" for e in events(node)),
+             20)
+    event = next(e for e in events(node) if e["reason"] == "FrontendConflict")
+    loser = node.cluster.kubectl("get", "service", event["regarding"]["name"], "-o",
+                                 "jsonpath={.metadata.uid}").stdout
+    assert event["regarding"]["uid"] == loser and len(loser) == 36
 
 
 def test_streamed_lists(api_server, node):

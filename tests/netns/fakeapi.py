@@ -8,6 +8,7 @@ answers a request in the place of the server; see fail() and the functions at th
 import ctypes
 import json
 import os
+import re
 import socket
 import ssl
 import struct
@@ -21,6 +22,7 @@ PATHS = {"/api/v1/services": ("services", "Service", "v1"),
          "/api/v1/nodes": ("nodes", "Node", "v1"),
          "/apis/networking.k8s.io/v1/servicecidrs":
              ("servicecidrs", "ServiceCIDR", "networking.k8s.io/v1")}
+EVENTS = re.compile("/apis/events.k8s.io/v1/namespaces/([^/]+)/events(?:/([^/]+))?$")
 RESOURCES = {kind: resource for resource, kind, _ in PATHS.values()}
 CLONE_NEWNET = 0x40000000
 
@@ -53,13 +55,16 @@ def status(code, reason="", message="", **extra):
 class Request:
     """One request and its connection."""
 
-    def __init__(self, server, sock, method, target, headers):
+    def __init__(self, server, sock, method, target, headers, body):
         self.server, self.sock, self.method, self.headers = server, sock, method, headers
+        self.body = body
         url = urllib.parse.urlsplit(target)
         self.path = url.path
         self.query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
         self.resource = PATHS.get(self.path, ("version", "", ""))[0]
         self.verb = "watch" if "watch" in self.query else "list"
+        if method != "GET":
+            self.verb, self.resource = {"POST": "create", "PATCH": "patch"}[method], "events"
         self.time = time.monotonic()
 
     def __repr__(self):
@@ -97,6 +102,7 @@ class FakeServer:
         self.lock = threading.Condition()
         self.version, self.first = 100, 100  # the newest, and the oldest that a watch may ask for
         self.objects, self.log = {}, []
+        self.events = {}  # (namespace, name): object
         self.requests, self.faults, self.connections = [], [], []
         self.client_ca = None  # who issues client certificates; None: none are asked for
         self.tokens = None  # those that are accepted; None: all
@@ -170,7 +176,8 @@ class FakeServer:
         while (header := reader.readline().strip()):
             name, _, value = header.decode().partition(":")
             headers[name.lower()] = value.strip()
-        request = Request(self, sock, line[0].decode(), line[1].decode(), headers)
+        body = reader.read(int(headers.get("content-length", 0)))
+        request = Request(self, sock, line[0].decode(), line[1].decode(), headers, body)
         with self.lock:
             self.requests.append(request)
             fault = self._take_fault(request)
@@ -250,12 +257,33 @@ class FakeServer:
             request.answer(401, status(401, "Unauthorized"))
         elif request.path == "/version":
             request.answer(200, {"major": "1", "minor": self.minor})
-        elif request.resource == "version":
+        elif request.method != "GET" and EVENTS.match(request.path):
+            self.respond_event(request, *EVENTS.match(request.path).groups())
+        elif request.resource in ("version", "events"):
             request.answer(404, status(404, "NotFound"))
         elif request.verb == "watch":
             self.respond_watch(request)
         else:
             self.respond_list(request)
+
+    def respond_event(self, request, namespace, name):
+        body = json.loads(request.body)
+        if request.method == "POST" and "dryRun" in request.query:
+            request.answer(201, body)
+        elif request.method == "POST":
+            with self.lock:
+                self.events[namespace, body["metadata"]["name"]] = body
+            request.answer(201, body)
+        elif (namespace, name) in self.events:
+            with self.lock:
+                self.events[namespace, name].update(body)
+            request.answer(200, self.events[namespace, name])
+        else:
+            request.answer(404, status(404, "NotFound"))
+
+    def events_of(self, reason):
+        with self.lock:
+            return [e for e in self.events.values() if e["reason"] == reason]
 
     def list_body(self, request):
         resource, kind, api_version = PATHS[request.path]

@@ -14,7 +14,7 @@ import pytest
 
 import fakeapi
 from fakeapi import FakeServer, answers, error_event, status, streams
-from node import KPROXY, Host, endpointslice, run, service, wait_for
+from node import KPROXY, LEAVE_MAX, Host, endpointslice, run, service, wait_for
 
 PORTS = [("http", "TCP", 80)]
 
@@ -61,7 +61,7 @@ class Rig:
         with open(self.log_path, "a", encoding="utf-8") as log:
             self.process = self.host.popen(
                 *wrapper, os.path.abspath(KPROXY), "--mode=nft", *source,
-                "--hostname-override=node1", "--log-level=debug", *flags, stderr=log,
+                "--hostname-override=node1", "--log-level=debug", *LEAVE_MAX, *flags, stderr=log,
                 env={**os.environ, **(env or {})})
 
     def start_synced(self, *flags, **kwargs):
@@ -552,9 +552,14 @@ def test_check(rig):
                             check=False)
 
     for resource in ("services", "endpointslices", "nodes", "servicecidrs"):
-        rig.server.fail("watch", resource, streams(b""), times=2)
+        rig.server.fail("watch", resource, streams(b""), times=3)
     good = check("--hostname-override=node1")
-    assert good.returncode == 0 and good.stdout.count("ok ") == 9, good.stdout
+    assert good.returncode == 0 and good.stdout.count("ok ") == 10, good.stdout
+    assert not rig.server.events, "more than a dry run"
+    rig.server.fail("create", "events", answers(403, status(403, "Forbidden")))
+    without = check("--hostname-override=node1")
+    assert without.returncode == 0, without.stdout
+    assert "create events          not allowed, we do without" in without.stdout
     rig.server.fail("list", "endpointslices", answers(403, status(403, "Forbidden", "no way")))
     bad = check("--hostname-override=node2")
     assert bad.returncode == 1

@@ -13,7 +13,7 @@ import subprocess
 
 import pytest
 
-from node import KPROXY, Host, endpointslice, service, wait_for
+from node import KPROXY, LEAVE_MAX, Host, endpointslice, service, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VICTIM, OTHER = "10.96.0.20", "10.96.0.10"
@@ -117,7 +117,8 @@ def put(directory, name, text):
 
 
 def argv(directory, *extra):
-    return [KPROXY, "--mode=nft", "--hostname-override=node1", f"--manifests={directory}", *extra]
+    return [KPROXY, "--mode=nft", "--hostname-override=node1", f"--manifests={directory}", *LEAVE_MAX,
+            *extra]
 
 
 def once(directory, prefix=(), env=None):
