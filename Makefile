@@ -10,7 +10,7 @@
 #   make bench        measures, as root, and writes docs/performance.md; BENCH_ARGS=--help lists its flags
 #   make bench-iperf  measures the traffic of both modes, as root, and writes docs/performance-traffic.md
 #   make install      DESTDIR= PREFIX=/usr/local: program, man page, completion, systemd unit, documents
-#   make deb          leaves a Debian package in build/deb (needs tools/install-deps deb)
+#   make deb          leaves a Debian package in build/deb (needs tools/install-deps packages)
 #   make check-packages                 installs the package and runs the image in Debian roots of their own, as root
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
 
