@@ -155,12 +155,17 @@ static int explain(int r, struct kp_err *err)
 {
 	char missing[KP_PRIVILEGES_SIZE];
 
-	if ((r == -EPERM || r == -EACCES) && kp_privileges_missing_for_hooks(missing))
+	if (r != -EPERM && r != -EACCES)
+		return kp_err_set(err, -r, "load BPF programs: %s: %s", strerror(-r), complaint);
+	if (kp_privileges_missing_for_hooks(missing))
 		return kp_err_set(err, EPERM,
 				  "load BPF programs: not permitted; run as root or give the "
 				  "process %s: %s",
 				  missing, complaint);
-	return kp_err_set(err, -r, "load BPF programs: %s: %s", strerror(-r), complaint);
+	return kp_err_set(err, EPERM,
+			  "load BPF programs: not permitted, though the capabilities are there; "
+			  "does a seccomp profile or the kernel's lockdown forbid bpf()? %s",
+			  complaint);
 }
 
 static int load(struct kp_bpf_programs *programs, const struct kp_hook_settings *settings,
