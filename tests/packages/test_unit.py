@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kproxy.service: systemd's judgement of it, and the daemon within its limits."""
+import os
+import re
+import shlex
+import subprocess
+from contextlib import closing
+
+import pytest
+import unit
+from confined import ConfinedNode, setpriv
+from node import wait_for
+from root import ROOT
+from test_privileges import ConnectedClient
+from test_traffic import IP4, web
+
+
+def flags():
+    with open(os.path.join(ROOT, "deploy/kproxy.default"), encoding="utf-8") as f:
+        [value] = re.findall(r"^KPROXY_FLAGS=(.*)$", f.read(), re.M)
+    return [f for f in shlex.split(shlex.split(value)[0]) if not f.startswith("--kubeconfig=")]
+
+
+@pytest.fixture(name="unit_file")
+def make_unit_file(tmp_path):
+    with open(unit.path("nft")[0], encoding="utf-8") as f:
+        text = f.read().replace("@SBINDIR@/kproxy", "/bin/true")
+    result = tmp_path / "kproxy.service"
+    result.write_text(text, encoding="utf-8")
+    return str(result)
+
+
+def test_systemd_understands_it(unit_file):
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit_file], check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and "kproxy.service" not in done.stderr, done.stderr
+
+
+def test_exposure_is_what_the_documents_say(unit_file):
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", unit_file],
+                          check=True, capture_output=True, text=True)
+    [exposure] = re.findall(r"exposure level for kproxy.service: ([0-9.]+)", done.stdout)
+    with open(os.path.join(ROOT, "docs/install.md"), encoding="utf-8") as f:
+        assert f"exposure level of {exposure}" in f.read()
+
+
+@pytest.mark.parametrize("mode", ["nft", "bpf"])
+def test_it_works_within_the_limits(mode, tmp_path):
+    pytest.importorskip("seccomp")
+    prefix = [*setpriv(unit.capabilities(mode)), *unit.launcher(mode)]
+    with closing(ConfinedNode(tmp_path, mode, prefix, flags())) as node:
+        for pod in (1, 2):
+            node.pod(pod, 8080)
+        web(node, [1])
+        node.start()
+        assert node.ask(IP4, 80).servers == {"pod1": 1}
+        client = ConnectedClient(node)
+        assert client.ask() == "pod1"
+        web(node, [2])
+        wait_for("the connected socket is moved", lambda: client.ask() == "pod2")
+        assert node.http("http://127.0.0.1:10249/metrics")[0] == 200
+        assert node.stop() == 0
+        assert node.complaints() == []
+        node.run(*node.argv("--cleanup"))
+
+
+def test_the_limits_are_there(tmp_path):
+    """What the filter forbids ends the process: mode bpf without the drop-in."""
+    prefix = [*setpriv(unit.capabilities("bpf")), *unit.launcher("nft")]
+    with closing(ConfinedNode(tmp_path, "bpf", prefix)) as node:
+        web(node, [1])
+        node.start_badly()
+        assert node.daemon.wait() == -31  # SIGSYS
