@@ -12,6 +12,11 @@ def setpriv(capabilities):
     return ["setpriv", f"--bounding-set=-all{kept}", "--inh-caps=-all", "--no-new-privs"]
 
 
+# A network namespace has no say in the limits of the host.
+HOST_FLAGS = ["--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0",
+              "--conntrack-tcp-timeout-close-wait=0"]
+
+
 class ConfinedNode(Node):
     """'prefix' is the command that takes the privileges away."""
 
@@ -19,7 +24,7 @@ class ConfinedNode(Node):
         if os.geteuid() != 0:
             pytest.skip("needs root")
         super().__init__(str(directory), mode)
-        self.prefix, self.flags = prefix, list(flags)
+        self.prefix, self.flags = prefix, [*flags, *HOST_FLAGS]
         self.log_path = os.path.join(self.directory, "log")
         if self.hooks:
             # As on a host; mounting it would take CAP_SYS_ADMIN.

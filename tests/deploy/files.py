@@ -33,7 +33,14 @@ def help_text():
     return subprocess.run([KPROXY, "--help"], check=True, capture_output=True, text=True).stdout
 
 
-def help_flags():
-    """{"--name": "VALUE" or ""}"""
+def described_flags():
+    """{"--name": "VALUE" or ""} of those that have an effect"""
     return {name: value or "" for name, value in
-            re.findall(r"^  (--[a-z0-9-]+)(?:=(\S+))?", help_text(), re.M)}
+            re.findall(r"^  (--?[a-z0-9-]+)(?:=(\S+))?(?:  .*)?$", help_text(), re.M)}
+
+
+def silent_flags():
+    """Those that are accepted only; --help has lines of nothing but their names."""
+    lines = [line.split() for line in help_text().splitlines() if line.startswith("  -")]
+    return {name for words in lines for name in words
+            if len(words) > 1 and all(word.startswith("-") for word in words)}

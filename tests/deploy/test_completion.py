@@ -4,7 +4,7 @@ import re
 import subprocess
 
 import pytest
-from files import help_flags, help_text, path
+from files import described_flags, help_text, path
 from node import KPROXY
 
 # As readline would call it: the words so far, the last one being completed.
@@ -25,7 +25,7 @@ def complete(*words, cwd=None):
 
 
 def all_flags():
-    return {name + ("=" if value else "") for name, value in help_flags().items()}
+    return {name + ("=" if value else "") for name, value in described_flags().items()}
 
 
 def commands():
@@ -36,6 +36,7 @@ def test_flags_and_commands():
     assert complete("") == all_flags() | commands()
     assert complete("--once", "") == all_flags()
     assert complete("--clu") == {"--cluster-cidr="}
+    assert complete("--config") == {"--config="}  # what has no effect is not proposed
     assert complete("--no-such") == set()
 
 
@@ -49,7 +50,7 @@ def test_flags_of_a_command():
 def test_values(tmp_path, equals):
     assert complete("--mode", *equals, "") == {"nft", "bpf"}
     assert complete("--mode", *equals, "b") == {"bpf"}
-    assert complete("--nodeport-addresses", *equals, "") == {"primary", "all"}
+    assert complete("--detect-local-mode", *equals, "") == set()
     (tmp_path / "file").touch()
     (tmp_path / "directory").mkdir()
     assert complete("--kubeconfig", *equals, "", cwd=tmp_path) == {"file", "directory"}

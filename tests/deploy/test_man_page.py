@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from files import help_flags, help_text, path
+from files import described_flags, help_text, path, silent_flags
 from node import KPROXY
 
 
@@ -14,23 +14,29 @@ def man_page():
                           capture_output=True, text=True).stdout
 
 
-def flags_of(page):
-    """{"--name": "VALUE" or ""} of the section FLAGS."""
-    [section] = re.findall(r"^\.Sh FLAGS$(.*?)^\.Sh ", page, re.M | re.S)
-    items = re.findall(r"^\.It Fl (\S+)(?: Ns = Ns Ar (\S+))?$", section, re.M)
-    return {("-" + name).replace("\\-", "-"): value.replace("\\-", "-") for name, value in items}
+def section():
+    [text] = re.findall(r"^\.Sh FLAGS$(.*?)^\.Sh ", man_page(), re.M | re.S)
+    return text.replace("\\-", "-")
 
 
 def test_every_flag_is_in_the_man_page_and_no_other():
-    assert len(help_flags()) > 20
-    assert flags_of(man_page()) == help_flags()
+    items = re.findall(r"^\.It Fl (\S+)(?: Ns = Ns Ar (\S+))?$", section(), re.M)
+    assert len(items) > 20
+    assert {"-" + name: value for name, value in items} == described_flags()
+    assert {"-" + name for name in re.findall(r"^\.Fl (\S+)$", section(), re.M)} == silent_flags()
+
+
+def test_groups_are_those_of_the_help():
+    groups = re.findall(r"^\.Ss (.*)$", section(), re.M)
+    assert [group.replace("\\&", "") for group in groups] == re.findall(r"^([A-Z].*):$", help_text(),
+                                                                       re.M)
 
 
 def test_every_flag_has_an_explanation():
-    lines = man_page().splitlines()
+    lines = section().splitlines()
     for i, line in enumerate(lines):
-        if line.startswith(".It Fl \\-"):
-            assert lines[i + 1].startswith("\\&"), line
+        if line.startswith(".It Fl "):
+            assert re.match(r"\\&.", lines[i + 1]), line
 
 
 def test_every_command_is_in_the_man_page():
@@ -42,7 +48,7 @@ def test_every_command_is_in_the_man_page():
 
 def test_flags_that_the_text_names_exist():
     named = re.findall(r"\bFl Fl ([a-z-]+)", man_page())
-    assert named and {"--" + name for name in named} <= set(help_flags()) | {"--flag"}
+    assert named and {"--" + name for name in named} <= set(described_flags())
 
 
 @pytest.mark.parametrize("lint", [["mandoc", "-Tlint", "-Wwarning"], ["groff", "-mandoc", "-wmac", "-rLL=150n", "-Tutf8", "-z"]])

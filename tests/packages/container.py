@@ -7,6 +7,7 @@ import json
 import os
 import platform
 
+from confined import HOST_FLAGS
 from files import container, pod_spec
 from node import Node, run, wait_for
 
@@ -74,7 +75,7 @@ class ContainerNode(Node):
         """The manifest's, without the API server and with what it leaves to the cluster's owner."""
         given = [flag for flag in container(self.mode)["args"]
                  if not flag.startswith(("--master=", "--cluster-cidr=", "--hostname-override="))]
-        return [*given, *self.cluster_cidr, "--manifests=/manifests", "--hostname-override=node1"]
+        return [*given, *HOST_FLAGS, *self.cluster_cidr, "--manifests=/manifests", "--hostname-override=node1"]
 
     def config(self):
         context = self.context
