@@ -21,27 +21,32 @@ def flags():
     return [f for f in shlex.split(shlex.split(value)[0]) if not f.startswith("--kubeconfig=")]
 
 
-@pytest.fixture(name="unit_file")
-def make_unit_file(tmp_path):
-    with open(unit.path("nft")[0], encoding="utf-8") as f:
-        text = f.read().replace("@SBINDIR@/kproxy", "/bin/true")
-    result = tmp_path / "kproxy.service"
-    result.write_text(text, encoding="utf-8")
+def unit_file(directory, mode):
+    """The unit as installed, the drop-in's settings behind its own."""
+    texts = []
+    for name in unit.path(mode):
+        with open(name, encoding="utf-8") as f:
+            texts.append(f.read().replace("@SBINDIR@/kproxy", "/bin/true"))
+    result = directory / "kproxy.service"
+    result.write_text("".join(texts), encoding="utf-8")
     return str(result)
 
 
-def test_systemd_understands_it(unit_file):
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit_file], check=False,
-                          capture_output=True, text=True)
+@pytest.mark.parametrize("mode", ["nft", "bpf"])
+def test_systemd_understands_it(mode, tmp_path):
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit_file(tmp_path, mode)],
+                          check=False, capture_output=True, text=True)
     assert done.returncode == 0 and "kproxy.service" not in done.stderr, done.stderr
 
 
-def test_exposure_is_what_the_documents_say(unit_file):
-    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", unit_file],
-                          check=True, capture_output=True, text=True)
+@pytest.mark.parametrize("mode,words", [("nft", "exposure level of {}"),
+                                        ("bpf", "{} with the drop-in")])
+def test_exposure_is_what_the_documents_say(mode, words, tmp_path):
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager",
+                           unit_file(tmp_path, mode)], check=True, capture_output=True, text=True)
     [exposure] = re.findall(r"exposure level for kproxy.service: ([0-9.]+)", done.stdout)
     with open(os.path.join(ROOT, "docs/install.md"), encoding="utf-8") as f:
-        assert f"exposure level of {exposure}" in f.read()
+        assert words.format(exposure) in f.read()
 
 
 @pytest.mark.parametrize("mode", ["nft", "bpf"])
