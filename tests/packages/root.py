@@ -28,6 +28,7 @@ def make_base():
                             check=True, capture_output=True, text=True).stdout.split()[0]
     subprocess.run(["debootstrap", "--variant=minbase", "bookworm", directory, mirror], check=True,
                    stdout=subprocess.DEVNULL)
+    os.unlink(directory + "/etc/apt/sources.list")
     for name in glob.glob("/etc/apt/sources.list*") + glob.glob("/etc/apt/apt.conf.d/*"):
         shutil.rmtree(directory + name) if os.path.isdir(directory + name) else None
         (shutil.copytree if os.path.isdir(name) else shutil.copy)(name, directory + name)

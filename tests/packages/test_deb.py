@@ -5,7 +5,6 @@ import re
 import subprocess
 from contextlib import closing
 
-import pytest
 from node import Node, service, endpointslice
 from root import ROOT, Root
 
@@ -18,24 +17,6 @@ FILES = ("/usr/sbin/kproxy", "/usr/share/man/man8/kproxy.8.gz",
 def read(*parts):
     with open(os.path.join(ROOT, *parts), encoding="utf-8") as f:
         return f.read()
-
-
-@pytest.fixture(scope="module", name="deb")
-def build_deb(tmp_path_factory):
-    out = tmp_path_factory.mktemp("deb")
-    done = subprocess.run([os.path.join(ROOT, "tools/deb"), str(out)], check=False,
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-@pytest.fixture(scope="module", name="installed")
-def install(deb, tmp_path_factory):
-    root = Root(tmp_path_factory.mktemp("debian") / "root")
-    root.copy(deb, "/kproxy.deb")
-    root.run("apt-get", "update", "-qq")
-    root.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "/kproxy.deb")
-    return root
 
 
 def test_lintian_is_content(deb):
@@ -62,7 +43,6 @@ def test_files_and_dependencies(installed):
 
 def test_it_runs(installed, tmp_path):
     """In the network namespace of a node, with nothing but what the package brings."""
-    os.mkdir(installed.path("/manifests"))
     with closing(Node(str(tmp_path))) as node:
         node.directory = installed.path("/manifests")
         node.write("web.json", service("web", ["10.96.0.10"], [("http", "TCP", 80)]),
@@ -75,7 +55,9 @@ def test_it_runs(installed, tmp_path):
         installed.run("kproxy", "--cleanup", netns=node.ns)
 
 
-def test_it_goes_without_a_trace(installed):
-    installed.run("dpkg", "--purge", "kproxy")
+def test_it_goes_without_a_trace(installed, tmp_path):
+    root = Root(tmp_path / "root", debian=False)
+    root.copy(installed.directory, "/")
+    root.run("dpkg", "--purge", "kproxy")
     for name in FILES:
-        assert not os.path.exists(installed.path(name)), name
+        assert not os.path.exists(root.path(name)), name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kproxy.service: systemd's judgement of it, and the daemon within its limits."""
+"""kproxy.service: systemd's judgement of it, the daemon within its limits and under systemd itself."""
 import os
 import re
 import shlex
@@ -8,7 +8,8 @@ from contextlib import closing
 
 import pytest
 import unit
-from confined import ConfinedNode, setpriv
+from booted import BootedNode
+from confined import HOST_FLAGS, ConfinedNode, setpriv
 from node import wait_for
 from root import ROOT
 from test_privileges import ConnectedClient
@@ -76,3 +77,27 @@ def test_the_limits_are_there(tmp_path):
         web(node, [1])
         node.start_badly()
         assert node.daemon.wait() == -31  # SIGSYS
+
+
+@pytest.mark.parametrize("mode", ["nft", "bpf"])
+def test_under_systemd(mode, installed):
+    with closing(BootedNode(installed, mode)) as node:
+        node.pod(1, 8080)
+        web(node, [1])
+        node.boot()
+        node.configure(f"--mode={mode}", "--manifests=/manifests", "--hostname-override=node1",
+                       *HOST_FLAGS, *node.cluster_cidr, "--cgroup-root=/sys/fs/cgroup")
+        node.inside("systemctl restart kproxy")
+        wait_for("kproxy is ready", node.is_ready, 60)
+        assert node.ask(IP4, 80).servers == {"pod1": 1}
+        assert node.property("ActiveState") == "active"
+        assert ("socket hooks attached" in node.journal()) == (mode == "bpf")
+
+        node.inside("systemctl kill --signal=KILL kproxy")
+        wait_for("it is started again", lambda: node.property("NRestarts") == "1" and node.is_ready(),
+                 60)
+        node.inside("systemctl stop kproxy")
+        assert node.property("Result") == "success"
+        assert node.ask(IP4, 80).servers == {"pod1": 1}  # the rules stay
+        assert "level=warn" not in node.journal() and "level=error" not in node.journal()
+        node.inside("kproxy --cleanup")
