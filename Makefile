@@ -9,9 +9,14 @@
 #   make fuzz FUZZ_SECONDS=60           feeds random bytes to all that parses (needs clang)
 #   make bench        measures, as root, and writes docs/performance.md; BENCH_ARGS=--help lists its flags
 #   make bench-iperf  measures the traffic of both modes, as root, and writes docs/performance-traffic.md
+#   make install      DESTDIR= PREFIX=/usr/local: program, man page, completion, systemd unit, documents
+#   make deb          leaves a Debian package in build/deb (needs tools/install-deps packages)
+#   make check-packages                 installs the package and runs the image in Debian roots of their own, as root
 #   make V=1          prints the commands;  WERROR=1 makes warnings errors
 
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 CC ?= gcc
 PKG_CONFIG ?= pkg-config
@@ -54,7 +59,7 @@ $(BUILD)/kproxy: $(BUILD)/obj/proxy/main.o $(OBJECTS)
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(CFLAGS) $(KP_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(KP_CFLAGS) -MMD -MP -c -o $@ $<
 
 # BPF programs are compiled for a machine of their own; their headers lie where gcc finds the host's.
 BPF_CFLAGS := -O2 -g -target bpf -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -I. -Ibpf \
@@ -127,8 +132,29 @@ check-cluster: all
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
 
-install: all
+$(BUILD)/kproxy.8: $(BUILD)/kproxy docs/kproxy.8.in tools/man-page
+	$(Q)tools/man-page $< docs/kproxy.8.in >$@.new
+	$(Q)mv $@.new $@
+
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+# What the administrator wrote into the unit's flags stays.
+install: all $(BUILD)/kproxy.8
 	install -D -m 755 $(BUILD)/kproxy $(DESTDIR)$(PREFIX)/sbin/kproxy
+	install -D -m 644 $(BUILD)/kproxy.8 $(SHARE)/man/man8/kproxy.8
+	install -D -m 644 deploy/kproxy.bash-completion $(SHARE)/bash-completion/completions/kproxy
+	install -d $(DESTDIR)$(UNITDIR) $(SHARE)/doc/kproxy/examples
+	sed 's,@SBINDIR@,$(PREFIX)/sbin,' deploy/kproxy.service >$(DESTDIR)$(UNITDIR)/kproxy.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/default/kproxy ] || \
+		install -D -m 644 deploy/kproxy.default $(DESTDIR)$(SYSCONFDIR)/default/kproxy
+	install -m 644 README.md docs/*.md docs/*.png $(SHARE)/doc/kproxy
+	install -m 644 deploy/kproxy-bpf.conf deploy/*.yaml deploy/*.json $(SHARE)/doc/kproxy/examples
+
+deb:
+	$(Q)tools/deb build/deb
+
+check-packages:
+	$(Q)$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider $(PYTEST_ARGS) tests/packages
 
 clean:
 	rm -rf build
@@ -138,4 +164,5 @@ help:
 
 -include $(shell find $(BUILD)/obj $(BUILD)/bpf -name '*.d' 2>/dev/null)
 
-.PHONY: all unit-tests bench-programs check check-valgrind check-cluster fuzz bench bench-iperf format install clean help
+.PHONY: all unit-tests bench-programs check check-valgrind check-cluster check-packages fuzz \
+	bench bench-iperf format install deb clean help

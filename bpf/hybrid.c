@@ -7,6 +7,7 @@
 
 #include "bpf/backend.h"
 #include "bpf/place.h"
+#include "bpf/privileges.h"
 #include "kproxy/events.h"
 #include "kproxy/log.h"
 
@@ -73,6 +74,19 @@ static int hybrid_list(struct kp_backend *be, const char *owner, FILE *out, stru
 	return kp_nft_backend.list(be->nft, owner, out, err);
 }
 
+static void report_attached(const struct kp_hook_settings *settings)
+{
+	char missing[KP_PRIVILEGES_SIZE];
+
+	kp_log_info("bpf", "socket hooks attached", "scope=%s udp=%s",
+		    settings->node_only ? "node" : "all", settings->udp ? "on" : "off");
+	if (settings->udp && kp_privileges_missing_for_sockets(missing))
+		kp_log_warn("bpf",
+			    "connected UDP sockets will stay with endpoints that are gone; give "
+			    "the process what it lacks, or --bpf-udp=off",
+			    "missing=%s", kp_log_quote(missing));
+}
+
 static int apply_hooks(struct kp_backend *be, const struct kp_plan *plan, struct kp_err *err)
 {
 	int r = 0;
@@ -86,9 +100,7 @@ static int apply_hooks(struct kp_backend *be, const struct kp_plan *plan, struct
 	if (r < 0)
 		return go_on_without(be, err);
 	if (!be->hooked)
-		kp_log_info("bpf", "socket hooks attached", "scope=%s udp=%s",
-			    be->settings.node_only ? "node" : "all",
-			    be->settings.udp ? "on" : "off");
+		report_attached(&be->settings);
 	be->hooked = true;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bpf/link.h"
+#include "bpf/privileges.h"
 #include "sock.skel.h"
 
 struct kp_bpf_programs {
@@ -152,13 +153,19 @@ static int map_family(struct kp_bpf_programs *programs, enum kp_family family, s
 /* Which privilege or feature is missing. */
 static int explain(int r, struct kp_err *err)
 {
-	if (r == -EPERM || r == -EACCES)
-		return kp_err_set(
-			err, EPERM,
-			"load BPF programs: not permitted; run as root or give the process "
-			"CAP_BPF and CAP_NET_ADMIN: %s",
-			complaint);
-	return kp_err_set(err, -r, "load BPF programs: %s: %s", strerror(-r), complaint);
+	char missing[KP_PRIVILEGES_SIZE];
+
+	if (r != -EPERM && r != -EACCES)
+		return kp_err_set(err, -r, "load BPF programs: %s: %s", strerror(-r), complaint);
+	if (kp_privileges_missing_for_hooks(missing))
+		return kp_err_set(err, EPERM,
+				  "load BPF programs: not permitted; run as root or give the "
+				  "process %s: %s",
+				  missing, complaint);
+	return kp_err_set(err, EPERM,
+			  "load BPF programs: not permitted, though the capabilities are there; "
+			  "does a seccomp profile or the kernel's lockdown forbid bpf()? %s",
+			  complaint);
 }
 
 static int load(struct kp_bpf_programs *programs, const struct kp_hook_settings *settings,
