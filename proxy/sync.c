@@ -9,6 +9,7 @@
 
 enum {
 	REPAIR_MS = 5, /* "flush ruleset" comes as many messages */
+	CHECK_MS = 1000,
 };
 
 struct kp_sync {
@@ -28,6 +29,7 @@ struct kp_sync {
 	bool syncing;		/* the marks that a full sync sets are no changes */
 	bool running;		/* the handles are open */
 	uv_poll_t watch;	/* of changes that others make */
+	uv_timer_t check;	/* for those that the watch did not tell of */
 	bool watching;
 	uv_timer_t timer;      /* retry, and the next turn of the loop (0 ms) */
 	uv_timer_t full_timer; /* the periodic full sync */
@@ -211,6 +213,16 @@ void kp_sync_all(struct kp_sync *sync)
 	schedule_change(sync);
 }
 
+/* Compares everything with the kernel.  After a failure the retry does that. */
+static void look_again(struct kp_sync *sync)
+{
+	if (sync->repair || sync->schedule.n_failures > 0)
+		return;
+	sync->full = sync->repair = true;
+	tell_queued(sync);
+	schedule(sync, REPAIR_MS);
+}
+
 static void on_foreign_change(uv_poll_t *watch, int status, int events)
 {
 	struct kp_sync *sync = watch->data;
@@ -219,11 +231,16 @@ static void on_foreign_change(uv_poll_t *watch, int status, int events)
 	/* Lost messages count as an error of the socket, on which libuv stops. */
 	if (status < 0)
 		uv_poll_start(watch, UV_READABLE, on_foreign_change);
-	if (!sync->ops->was_changed(sync->backend) || sync->schedule.n_failures > 0)
-		return;
-	sync->full = sync->repair = true;
-	tell_queued(sync);
-	schedule(sync, REPAIR_MS);
+	if (sync->ops->was_changed(sync->backend))
+		look_again(sync);
+}
+
+static void on_check(uv_timer_t *check)
+{
+	struct kp_sync *sync = check->data;
+
+	if (sync->ops->missed_change(sync->backend))
+		look_again(sync);
 }
 
 /* Without it the rules are only right until someone else touches them; we go on. */
@@ -238,8 +255,10 @@ static void watch_kernel(struct kp_sync *sync, uv_loop_t *loop)
 		return;
 	}
 	uv_poll_init(loop, &sync->watch, fd);
-	sync->watch.data = sync;
+	uv_timer_init(loop, &sync->check);
+	sync->watch.data = sync->check.data = sync;
 	uv_poll_start(&sync->watch, UV_READABLE, on_foreign_change);
+	uv_timer_start(&sync->check, on_check, CHECK_MS, CHECK_MS);
 	sync->watching = true;
 }
 
@@ -259,8 +278,10 @@ void kp_sync_stop(struct kp_sync *sync)
 {
 	if (!sync->running)
 		return;
-	if (sync->watching)
+	if (sync->watching) {
 		uv_close((uv_handle_t *)&sync->watch, NULL);
+		uv_close((uv_handle_t *)&sync->check, NULL);
+	}
 	uv_close((uv_handle_t *)&sync->timer, NULL);
 	uv_close((uv_handle_t *)&sync->full_timer, NULL);
 	uv_close((uv_handle_t *)&sync->cleaning, NULL);

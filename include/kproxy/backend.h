@@ -85,6 +85,10 @@ struct kp_backend_ops {
 	/* Reads that descriptor; true when what we installed may have been changed. */
 	bool (*was_changed)(struct kp_backend *be);
 
+	/* True when there was a change that the descriptor did not tell of.  Cheap, whatever is
+	 * installed; called every second, after watch(). */
+	bool (*missed_change)(struct kp_backend *be);
+
 	/* Removes everything of ours from the kernel.  Nothing there is no error. */
 	int (*cleanup)(struct kp_backend *be, struct kp_err *err);
 
