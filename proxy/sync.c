@@ -24,6 +24,7 @@ struct kp_sync {
 	struct kp_schedule schedule;
 	uint64_t earliest_ns;	/* when the next sync may begin (SY-2) */
 	bool full;		/* the next sync compares everything with the kernel */
+	bool known;		/* 'installed' is what the last sync left in the kernel */
 	unsigned int n_refused; /* of the failures: the kernel did not take the transaction */
 	bool repair;		/* the full sync is due because someone else changed the rules */
 	bool syncing;		/* the marks that a full sync sets are no changes */
@@ -329,10 +330,11 @@ static void build_plan(struct kp_sync *sync, struct kp_plan *ret)
 			 node_port_ranges(sync, ranges), ret);
 }
 
-/* What is installed is learned from the kernel, so that slots stay where they are. */
+/* What an earlier process installed, or what a failure left, is learned from the kernel, so that
+ * slots stay where they are. */
 static int read_installed(struct kp_sync *sync, struct kp_err *err)
 {
-	if (!sync->full)
+	if (sync->known)
 		return 0;
 	kp_state_clear(&sync->installed);
 	return sync->ops->readback(sync->backend, &sync->installed, err);
@@ -393,6 +395,7 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 	if (err->code != -EINTR && err->code != -ERESTART)
 		sync->n_refused++;
 	sync->full = true;
+	sync->known = false;
 	tell_queued(sync); /* also when nothing had changed */
 	schedule(sync, delay);
 	kp_log_error("sync", "sync failed, rules are as before", "error=%s retry_ms=%" PRIu64,
@@ -405,6 +408,7 @@ static void succeeded(struct kp_sync *sync, bool full, const struct kp_apply_sta
 	if (sync->repair && stats->n_ops > 0)
 		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
 			    stats->n_ops);
+	sync->known = true;
 	sync->full = sync->repair = false;
 	sync->n_refused = 0;
 	kp_schedule_succeeded(&sync->schedule, now_ms(), full);
