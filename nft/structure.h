@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The table itself, its sets, chains and rules: what there is compared with what there should be. */
+/* The table itself, its sets, chains and rules: what there is compared with what there should be.
+ */
 #ifndef KPROXY_NFT_STRUCTURE_H
 #define KPROXY_NFT_STRUCTURE_H
 
