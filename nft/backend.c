@@ -403,6 +403,8 @@ static int apply_full(struct kp_backend *be, const struct kp_plan *plan, bool re
 	/* Someone else's transaction may come between reading and writing. */
 	for (int i = 0; i < MAX_TRIES && r == -ERESTART; i++)
 		r = apply_full_once(be, plan, rebuild, &want, stats, err);
+	if (r == -EOPNOTSUPP && be->settings.own_table)
+		kp_err_wrap(err, "--own-table needs Linux 6.9");
 	kp_nft_elements_clear(&want);
 	return r;
 }
@@ -428,10 +430,12 @@ static int backend_cleanup(struct kp_backend *be, struct kp_err *err)
 	int r = 0;
 
 	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
-		bool exists = false;
+		struct kp_nft_table table;
 
-		r = kp_nft_read_table(be->socket, family, &exists, err);
-		if (r == 0 && exists)
+		r = kp_nft_read_table(be->socket, family, &table, err);
+		if (r == 0)
+			r = kp_nft_check_owner(be->socket, family, &table, err);
+		if (r == 0 && table.exists)
 			kp_nft_delete_table(t, family);
 	}
 	if (r == 0)

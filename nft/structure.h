@@ -4,6 +4,7 @@
 #ifndef KPROXY_NFT_STRUCTURE_H
 #define KPROXY_NFT_STRUCTURE_H
 
+#include "nft/read.h"
 #include "nft/transaction.h"
 
 /* What shapes it; borrowed. */
@@ -11,6 +12,10 @@ struct kp_nft_structure {
 	const struct kp_settings *settings;
 	const struct kp_nft_features *features;
 };
+
+/* -EPERM when a family's table is another socket's, so that the kernel would refuse to change it. */
+int kp_nft_check_owner(const struct mnl_socket *socket, enum kp_family family,
+		       const struct kp_nft_table *table, struct kp_err *err);
 
 /* Adds to 't' what brings a family's table in order: chain by chain where its sets are right, and
  * anew where they are not or 'rebuild' asks for it.  '*ret_fresh' tells that the sets are new, thus
