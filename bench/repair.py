@@ -23,7 +23,7 @@ from node import Node, wait_for  # noqa: E402
 CHANGES = {"rule": "add rule ip kproxy dispatch drop",
            "element": f"delete element ip kproxy services {{ {cluster.cluster_ip(1)} . tcp . 80 }}",
            "ruleset": "flush ruleset"}
-ROUNDS, IDLE_S = 5, 5
+ROUNDS, IDLE_S = 5, 30
 
 
 def cpu_us(pid):
@@ -34,9 +34,10 @@ def cpu_us(pid):
 def repair_ms(node, generations, command):
     """Right when there is as much as before; what it consists of, the tests look at."""
     before, start_us = n_objects(node), cpu_us(node.daemon.pid)
-    generations.news()
+    generations.mark()
     node.run("nft", command)
-    wait_for("the repair", lambda: n_objects(node) == before, 60)
+    wait_for("the repair", lambda: n_objects(node) == before and
+             generations.repair_ms(node.daemon.pid), 60)
     return generations.repair_ms(node.daemon.pid), (cpu_us(node.daemon.pid) - start_us) / 1000
 
 

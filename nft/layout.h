@@ -14,8 +14,8 @@
 
 #define KP_NFT_TABLE "kproxy"
 
-/* Flags of a table; newer than Debian 12's headers.  Persistent: when the owner's socket closes, the
- * table stays, and whoever asks for both flags owns it next.  Linux 6.9. */
+/* Flags of a table; newer than Debian 12's headers.  Persistent: when the owner's socket closes,
+ * the table stays, and whoever asks for both flags owns it next.  Linux 6.9. */
 #define KP_NFT_TABLE_OWNER 0x2U
 #define KP_NFT_TABLE_PERSIST 0x4U
 

@@ -74,8 +74,7 @@ static uint32_t table_flags(const struct kp_settings *settings)
 /* Ours, or nobody's since its owner has gone. */
 static bool can_have(const struct kp_nft_table *table, uint32_t flags)
 {
-	return table->flags == flags ||
-	       (flags && (table->flags | KP_NFT_TABLE_OWNER) == flags);
+	return table->flags == flags || (flags && (table->flags | KP_NFT_TABLE_OWNER) == flags);
 }
 
 static void create_table(struct kp_nft_transaction *t, enum kp_family family, uint32_t flags,

@@ -13,7 +13,8 @@ struct kp_nft_structure {
 	const struct kp_nft_features *features;
 };
 
-/* -EPERM when a family's table is another socket's, so that the kernel would refuse to change it. */
+/* -EPERM when a family's table is another socket's, so that the kernel would refuse to change it.
+ */
 int kp_nft_check_owner(const struct mnl_socket *socket, enum kp_family family,
 		       const struct kp_nft_table *table, struct kp_err *err);
 

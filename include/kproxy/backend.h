@@ -33,7 +33,7 @@ struct kp_settings {
 	struct kp_prefix pod_range[KP_N_FAMILIES];
 	char pod_interface[16];
 	bool masquerade_all;
-	bool own_table; /* nobody else can change the rules while we run */
+	bool own_table;		  /* nobody else can change the rules while we run */
 	uint32_t masquerade_mark; /* one bit, host byte order (MQ-1) */
 	struct kp_hook_settings hooks;
 };

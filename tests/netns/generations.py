@@ -32,21 +32,20 @@ class Generations:
         self.path = path
         self.process = host.popen(sys.executable, "-c", LISTENER, stdout=path.open("w"))
         wait_for("the listener is ready", lambda: self.lines() == ["ready"])
-        self.n_read = 1
+        self.mark()
 
     def lines(self):
         return self.path.read_text().splitlines()
 
-    def news(self):
-        """(seconds, process id) of each commit since the last call."""
-        lines = self.lines()[self.n_read:]
-        self.n_read += len(lines)
-        return [(float(when), int(who)) for when, who in map(str.split, lines)]
+    def mark(self):
+        """What counts is what comes from here on."""
+        self.n_before = len(self.lines())
 
     def repair_ms(self, pid):
-        """From what somebody else did first to the last commit of process 'pid', since the last call;
-        None when one of them is missing."""
-        news = self.news()
+        """From what somebody else did first to the last commit of process 'pid'; None when one of them
+        is missing."""
+        news = [(float(when), int(who)) for when, who in
+                map(str.split, self.lines()[self.n_before:])]
         theirs = [when for when, who in news if who != pid]
         ours = [when for when, who in news if who == pid]
         return (ours[-1] - theirs[0]) * 1000 if theirs and ours else None
