@@ -132,6 +132,11 @@ static bool hybrid_was_changed(struct kp_backend *be)
 	return kp_nft_backend.was_changed(be->nft);
 }
 
+static bool hybrid_missed_change(struct kp_backend *be)
+{
+	return kp_nft_backend.missed_change(be->nft);
+}
+
 /* Hooks first: without them nft serves everything, but without nft the hooks would not. */
 static int hybrid_cleanup(struct kp_backend *be, struct kp_err *err)
 {
@@ -150,6 +155,7 @@ const struct kp_backend_ops kp_hybrid_backend = {
 	.rebuild = hybrid_rebuild,
 	.watch = hybrid_watch,
 	.was_changed = hybrid_was_changed,
+	.missed_change = hybrid_missed_change,
 	.cleanup = hybrid_cleanup,
 	.close = hybrid_close,
 };

@@ -8,13 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <libnftnl/expr.h> /* needs stdio.h */
-
 #include "kproxy/backend.h"
 #include "nft/list.h"
 #include "nft/read.h"
 #include "nft/shared.h"
-#include "nft/transaction.h"
+#include "nft/structure.h"
 #include "nft/watch.h"
 
 /* How often something is read again that another one's commit made inconsistent. */
@@ -24,7 +22,8 @@ enum {
 
 struct kp_backend {
 	struct kp_settings settings;
-	struct mnl_socket *socket, *watch;
+	struct mnl_socket *socket;
+	struct kp_nft_watch *watch; /* NULL: nobody has asked for it */
 	/* How many virtual services an element of a shared set stands for. */
 	struct kp_nft_shared *shared;
 	struct kp_nft_features features; /* those whose chains are there */
@@ -34,10 +33,9 @@ static void backend_close(struct kp_backend *be)
 {
 	if (!be)
 		return;
+	kp_nft_watch_close(be->watch);
 	if (be->socket)
 		mnl_socket_close(be->socket);
-	if (be->watch)
-		mnl_socket_close(be->watch);
 	kp_nft_shared_free(be->shared);
 	kp_nft_features_clear(&be->features);
 	free(be);
@@ -238,6 +236,8 @@ static int commit(struct kp_backend *be, struct kp_nft_transaction *t, const str
 	if (kp_nft_transaction_n_ops(t) == 0)
 		return 0;
 	r = kp_nft_transaction_commit(t, be->socket, stats, &culprit, &has_culprit, err);
+	if (r == 0 && be->watch)
+		kp_nft_watch_note_own(be->watch);
 	if (r < 0 && has_culprit)
 		name_culprit(plan, &culprit, err);
 	return r;
@@ -264,142 +264,12 @@ static void render_changes(struct kp_backend *be, const struct kp_plan *plan,
 	kp_nft_elements_clear(&want);
 }
 
-static bool rules_equal(const struct nftnl_rule *a, const struct nftnl_rule *b)
-{
-	struct nftnl_expr_iter *ia = nftnl_expr_iter_create(a), *ib = nftnl_expr_iter_create(b);
-	char ta[256], tb[256];
-	bool equal = true;
-
-	while (equal) {
-		struct nftnl_expr *ea = nftnl_expr_iter_next(ia), *eb = nftnl_expr_iter_next(ib);
-
-		if (!ea || !eb) {
-			equal = !ea && !eb;
-			break;
-		}
-		equal = strcmp(nftnl_expr_get_str(ea, NFTNL_EXPR_NAME),
-			       nftnl_expr_get_str(eb, NFTNL_EXPR_NAME)) == 0;
-		if (!equal)
-			break;
-		ta[0] = tb[0] = 0;
-		nftnl_expr_snprintf(ta, sizeof(ta), ea, NFTNL_OUTPUT_DEFAULT, 0);
-		nftnl_expr_snprintf(tb, sizeof(tb), eb, NFTNL_OUTPUT_DEFAULT, 0);
-		equal = strcmp(ta, tb) == 0;
-	}
-	nftnl_expr_iter_destroy(ia);
-	nftnl_expr_iter_destroy(ib);
-	return equal;
-}
-
-static bool chain_rules_equal(const struct kp_nft_chain *a, const struct kp_nft_chain *b)
-{
-	if (a->n_rules != b->n_rules)
-		return false;
-	for (size_t i = 0; i < a->n_rules; i++)
-		if (!rules_equal(a->rules[i], b->rules[i]))
-			return false;
-	return true;
-}
-
-static bool same_hook(const struct kp_nft_chain *a, const struct kp_nft_chain *b)
-{
-	if (!a->type || !b->type)
-		return a->type == b->type;
-	return strcmp(a->type, b->type) == 0 && a->hook == b->hook && a->priority == b->priority &&
-	       a->policy == b->policy;
-}
-
-static const struct kp_nft_chain *find_chain(const struct kp_nft_chains *chains, const char *name)
-{
-	for (size_t i = 0; i < chains->n; i++)
-		if (strcmp(chains->items[i].name, name) == 0)
-			return &chains->items[i];
-	return NULL;
-}
-
-static void add_rules(struct kp_nft_transaction *t, const struct kp_nft_chain *chain)
-{
-	for (size_t i = 0; i < chain->n_rules; i++)
-		kp_nft_add_rule(t, chain->rules[i]);
-}
-
-static void create_table(struct kp_nft_transaction *t, enum kp_family family,
-			 const struct kp_nft_chains *want)
-{
-	kp_nft_add_table(t, family);
-	for (int set = 0; set < KP_N_SETS; set++)
-		kp_nft_add_set(t, family, set);
-	for (size_t i = 0; i < want->n; i++)
-		kp_nft_add_chain(t, family, &want->items[i]);
-	for (size_t i = 0; i < want->n; i++)
-		add_rules(t, &want->items[i]);
-}
-
-/* The table can be mended chain by chain: its sets are right, and so are the hooks of the base
- * chains that are there. */
-static bool can_mend(const struct kp_nft_found *found, const struct kp_nft_chains *want)
-{
-	if (!found->sets_ok || found->table_flags)
-		return false;
-	for (size_t i = 0; i < want->n; i++) {
-		const struct kp_nft_chain *have = find_chain(&found->chains, want->items[i].name);
-
-		if (have && !same_hook(have, &want->items[i]))
-			return false;
-	}
-	return true;
-}
-
-static void mend_table(struct kp_nft_transaction *t, enum kp_family family,
-		       const struct kp_nft_found *found, const struct kp_nft_chains *want)
-{
-	for (size_t i = 0; i < want->n; i++)
-		if (!find_chain(&found->chains, want->items[i].name))
-			kp_nft_add_chain(t, family, &want->items[i]);
-	for (size_t i = 0; i < want->n; i++) {
-		const struct kp_nft_chain *chain = &want->items[i];
-		const struct kp_nft_chain *have = find_chain(&found->chains, chain->name);
-
-		if (have && chain_rules_equal(have, chain))
-			continue;
-		if (have)
-			kp_nft_flush_chain(t, family, chain->name);
-		add_rules(t, chain);
-	}
-	/* Chains that are not ours: first their rules, because they may jump to each other. */
-	for (size_t i = 0; i < found->chains.n; i++)
-		if (!find_chain(want, found->chains.items[i].name))
-			kp_nft_flush_chain(t, family, found->chains.items[i].name);
-	for (size_t i = 0; i < found->chains.n; i++)
-		if (!find_chain(want, found->chains.items[i].name))
-			kp_nft_delete_chain(t, family, found->chains.items[i].name);
-}
-
-/* Brings a family's chains and rules in order.  '*ret_fresh' tells that the sets are new, thus
- * empty. */
 static int apply_structure(struct kp_backend *be, struct kp_nft_transaction *t,
 			   enum kp_family family, bool rebuild, bool *ret_fresh, struct kp_err *err)
 {
-	struct kp_nft_chains want = {0};
-	struct kp_nft_found found = {0};
-	int r = kp_nft_read_structure(be->socket, family, &found, err);
+	const struct kp_nft_structure want = {.settings = &be->settings, .features = &be->features};
 
-	if (r < 0) {
-		kp_nft_found_clear(&found);
-		return r;
-	}
-	kp_nft_chains_build(family, &be->settings, &be->features, &want);
-	*ret_fresh = rebuild || !found.table || !can_mend(&found, &want);
-	if (*ret_fresh) {
-		if (found.table)
-			kp_nft_delete_table(t, family);
-		create_table(t, family, &want);
-	} else {
-		mend_table(t, family, &found, &want);
-	}
-	kp_nft_found_clear(&found);
-	kp_nft_chains_clear(&want);
-	return 0;
+	return kp_nft_structure_apply(be->socket, &want, family, rebuild, t, ret_fresh, err);
 }
 
 /* Chains for what no Service needed until now; true when there are any. */
@@ -533,6 +403,8 @@ static int apply_full(struct kp_backend *be, const struct kp_plan *plan, bool re
 	/* Someone else's transaction may come between reading and writing. */
 	for (int i = 0; i < MAX_TRIES && r == -ERESTART; i++)
 		r = apply_full_once(be, plan, rebuild, &want, stats, err);
+	if (r == -EOPNOTSUPP && be->settings.own_table)
+		kp_err_wrap(err, "--own-table needs Linux 6.9");
 	kp_nft_elements_clear(&want);
 	return r;
 }
@@ -558,10 +430,12 @@ static int backend_cleanup(struct kp_backend *be, struct kp_err *err)
 	int r = 0;
 
 	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
-		bool exists = false;
+		struct kp_nft_table table;
 
-		r = kp_nft_read_table(be->socket, family, &exists, err);
-		if (r == 0 && exists)
+		r = kp_nft_read_table(be->socket, family, &table, err);
+		if (r == 0)
+			r = kp_nft_check_owner(be->socket, family, &table, err);
+		if (r == 0 && table.exists)
 			kp_nft_delete_table(t, family);
 	}
 	if (r == 0)
@@ -572,16 +446,21 @@ static int backend_cleanup(struct kp_backend *be, struct kp_err *err)
 
 static int backend_watch(struct kp_backend *be, int *ret_fd, struct kp_err *err)
 {
-	int r = kp_nft_watch_open(mnl_socket_get_portid(be->socket), &be->watch, err);
+	int r = kp_nft_watch_open(be->socket, &be->watch, err);
 
 	if (r == 0)
-		*ret_fd = mnl_socket_get_fd(be->watch);
+		*ret_fd = kp_nft_watch_fd(be->watch);
 	return r;
 }
 
 static bool backend_was_changed(struct kp_backend *be)
 {
 	return kp_nft_watch_read(be->watch);
+}
+
+static bool backend_missed_change(struct kp_backend *be)
+{
+	return kp_nft_watch_missed(be->watch);
 }
 
 static void backend_configure(struct kp_backend *be, const struct kp_settings *settings)
@@ -599,6 +478,7 @@ const struct kp_backend_ops kp_nft_backend = {
 	.rebuild = backend_rebuild,
 	.watch = backend_watch,
 	.was_changed = backend_was_changed,
+	.missed_change = backend_missed_change,
 	.cleanup = backend_cleanup,
 	.close = backend_close,
 };

@@ -14,6 +14,11 @@
 
 #define KP_NFT_TABLE "kproxy"
 
+/* Flags of a table; newer than Debian 12's headers.  Persistent: when the owner's socket closes,
+ * the table stays, and whoever asks for both flags owns it next.  Linux 6.9. */
+#define KP_NFT_TABLE_OWNER 0x2U
+#define KP_NFT_TABLE_PERSIST 0x4U
+
 /* The packet fields that keys and data are made of. */
 enum kp_nft_field {
 	KP_FIELD_NONE,

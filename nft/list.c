@@ -27,10 +27,10 @@ int kp_nft_list_tables(struct mnl_socket *socket, FILE *out, struct kp_err *err)
 	nft_ctx_set_output(nft, out);
 	nft_ctx_buffer_error(nft);
 	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
-		bool exists;
+		struct kp_nft_table table;
 
-		r = kp_nft_read_table(socket, family, &exists, err);
-		if (r == 0 && exists)
+		r = kp_nft_read_table(socket, family, &table, err);
+		if (r == 0 && table.exists)
 			r = list_table(nft, family, err);
 	}
 	nft_ctx_free(nft);

@@ -181,20 +181,18 @@ static int on_rule(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-struct found_table {
-	bool exists;
-	uint32_t flags;
-};
-
 static int on_table(const struct nlmsghdr *nlh, void *arg)
 {
-	struct found_table *found = arg;
+	struct kp_nft_table *table = arg;
 	const struct nlattr *attr;
 
-	found->exists = true;
-	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg))
+	table->exists = true;
+	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attr) == NFTA_TABLE_FLAGS)
-			found->flags = ntohl(mnl_attr_get_u32(attr));
+			table->flags = ntohl(mnl_attr_get_u32(attr));
+		if (mnl_attr_get_type(attr) == NFTA_TABLE_OWNER)
+			table->owner = ntohl(mnl_attr_get_u32(attr));
+	}
 	return MNL_CB_OK;
 }
 
@@ -212,19 +210,17 @@ static int dump(struct mnl_socket *socket, uint16_t type, uint16_t table_attr, u
 	return r == -ENOENT ? 0 : r;
 }
 
-static int read_table(struct mnl_socket *socket, enum kp_family family, struct found_table *ret)
+static int read_table(struct mnl_socket *socket, enum kp_family family, struct kp_nft_table *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	return dump(socket, NFT_MSG_GETTABLE, NFTA_TABLE_NAME, NLM_F_ACK, family, on_table, ret);
 }
 
-int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, bool *ret,
+int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, struct kp_nft_table *ret,
 		      struct kp_err *err)
 {
-	struct found_table found;
-	int r = read_table(socket, family, &found);
+	int r = read_table(socket, family, ret);
 
-	*ret = found.exists;
 	return r < 0 ? kp_err_errno(err, -r, "look for table " KP_NFT_TABLE) : 0;
 }
 
@@ -232,17 +228,14 @@ static int read_structure_once(struct mnl_socket *socket, enum kp_family family,
 			       struct kp_nft_found *ret)
 {
 	struct set_check check = {.family = family};
-	struct found_table table;
-	int r = read_table(socket, family, &table);
+	int r = read_table(socket, family, &ret->table);
 
-	ret->table = table.exists;
-	ret->table_flags = table.flags;
-	if (r == 0 && ret->table)
+	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETSET, NFTA_SET_TABLE, NLM_F_DUMP, family, on_set,
 			 &check);
-	if (r == 0 && ret->table)
+	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETCHAIN, 0, NLM_F_DUMP, family, on_chain, &ret->chains);
-	if (r == 0 && ret->table)
+	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETRULE, NFTA_RULE_TABLE, NLM_F_DUMP, family, on_rule,
 			 &ret->chains);
 	ret->sets_ok = check.n_right == KP_N_SETS && check.n_wrong == 0;

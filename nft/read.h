@@ -11,15 +11,19 @@
 /* The ruleset's generation: it changes with every transaction of anyone. */
 int kp_nft_read_generation(struct mnl_socket *socket, uint32_t *ret, struct kp_err *err);
 
-/* Whether a family's table exists. */
-int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, bool *ret,
+struct kp_nft_table {
+	bool exists;
+	uint32_t flags; /* such as dormant */
+	uint32_t owner; /* the netlink port of the socket that owns it, 0 = nobody */
+};
+
+int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, struct kp_nft_table *ret,
 		      struct kp_err *err);
 
 /* What there is of a family's table. */
 struct kp_nft_found {
-	bool table;
-	uint32_t table_flags; /* such as dormant; ours has none */
-	bool sets_ok;	      /* all our sets are there, with the right types, and no others */
+	struct kp_nft_table table;
+	bool sets_ok; /* all our sets are there, with the right types, and no others */
 	struct kp_nft_chains chains; /* with their rules */
 };
 

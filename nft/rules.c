@@ -247,6 +247,9 @@ static void chain_filter(struct kp_nft_builder *b, const char *name, uint32_t ho
 	kp_nft_build_key_verdict(b, KP_SET_NO_ENDPOINTS, NFT_GOTO, "reject-all");
 	if (b->features->local)
 		kp_nft_build_key_verdict(b, KP_SET_NO_LOCAL_ENDPOINTS, NF_DROP, NULL);
+	/* The endpoint came when the packet had passed the translation.  It must not leave, and its
+	 * flow must not be remembered as one without translation. */
+	kp_nft_build_key_verdict(b, KP_SET_EXTERNAL, NFT_GOTO, "reject-all");
 }
 
 /* Node ports end here, also those of local clients, through loopback (RJ-5). */

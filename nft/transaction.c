@@ -143,27 +143,29 @@ size_t kp_nft_transaction_n_ops(const struct kp_nft_transaction *t)
 }
 
 static void table(struct kp_nft_transaction *t, enum kp_family family, uint16_t type,
-		  uint16_t flags)
+		  uint16_t message_flags, uint32_t flags)
 {
 	struct nftnl_table *table = nftnl_table_alloc();
-	struct nlmsghdr *nlh = begin(t, type, family, flags);
+	struct nlmsghdr *nlh = begin(t, type, family, message_flags);
 
 	nftnl_table_set_u32(table, NFTNL_TABLE_FAMILY, kp_nft_family(family));
 	nftnl_table_set_str(table, NFTNL_TABLE_NAME, KP_NFT_TABLE);
+	if (flags)
+		nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, flags);
 	nftnl_table_nlmsg_build_payload(nlh, table);
 	nftnl_table_free(table);
 	finish(t, nlh);
 	t->n_ops++;
 }
 
-void kp_nft_add_table(struct kp_nft_transaction *t, enum kp_family family)
+void kp_nft_add_table(struct kp_nft_transaction *t, enum kp_family family, uint32_t flags)
 {
-	table(t, family, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	table(t, family, NFT_MSG_NEWTABLE, NLM_F_CREATE, flags);
 }
 
 void kp_nft_delete_table(struct kp_nft_transaction *t, enum kp_family family)
 {
-	table(t, family, NFT_MSG_DELTABLE, 0);
+	table(t, family, NFT_MSG_DELTABLE, 0, 0);
 }
 
 /* Tells the sizes of a concatenation's fields, not padded. */

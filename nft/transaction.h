@@ -19,7 +19,9 @@ void kp_nft_transaction_free(struct kp_nft_transaction *t);
  * called before anything is added. */
 void kp_nft_transaction_set_generation(struct kp_nft_transaction *t, uint32_t generation);
 
-void kp_nft_add_table(struct kp_nft_transaction *t, enum kp_family family);
+/* 'flags' as in layout.h.  The same with flags of owner and persistence adopts a table whose owner
+ * has gone. */
+void kp_nft_add_table(struct kp_nft_transaction *t, enum kp_family family, uint32_t flags);
 void kp_nft_delete_table(struct kp_nft_transaction *t, enum kp_family family);
 void kp_nft_add_set(struct kp_nft_transaction *t, enum kp_family family, enum kp_nft_set_id set);
 void kp_nft_add_chain(struct kp_nft_transaction *t, enum kp_family family,

@@ -7,9 +7,18 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nft/layout.h"
+#include "nft/read.h"
+
+/* Each transaction makes the ruleset's generation one higher. */
+struct kp_nft_watch {
+	struct mnl_socket *socket, *own;
+	uint32_t told; /* the generation after all transactions that we know of */
+	uint32_t seen; /* the kernel's, when we asked last */
+};
 
 /* Our own transactions have a message for each element; the kernel need not even queue them. */
 static int ignore_own(struct mnl_socket *socket, unsigned int own_portid)
@@ -27,22 +36,38 @@ static int ignore_own(struct mnl_socket *socket, unsigned int own_portid)
 			  sizeof(program));
 }
 
-int kp_nft_watch_open(unsigned int own_portid, struct mnl_socket **ret, struct kp_err *err)
+int kp_nft_watch_open(struct mnl_socket *own, struct kp_nft_watch **ret, struct kp_err *err)
 {
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	int group = NFNLGRP_NFTABLES;
+	struct kp_nft_watch *watch = kp_xcalloc(1, sizeof(*watch));
+	int group = NFNLGRP_NFTABLES, r = 0;
 
-	if (!socket || ignore_own(socket, own_portid) < 0 ||
-	    mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_setsockopt(socket, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
-		int code = errno;
-
-		if (socket)
-			mnl_socket_close(socket);
-		return kp_err_errno(err, code, "watch the ruleset");
+	watch->own = own;
+	watch->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!watch->socket || ignore_own(watch->socket, mnl_socket_get_portid(own)) < 0 ||
+	    mnl_socket_bind(watch->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_setsockopt(watch->socket, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+		r = kp_err_errno(err, errno, "watch the ruleset");
+	if (r == 0)
+		r = kp_nft_read_generation(own, &watch->seen, err);
+	if (r < 0) {
+		kp_nft_watch_close(watch);
+		return r;
 	}
-	*ret = socket;
+	watch->told = watch->seen;
+	*ret = watch;
 	return 0;
+}
+
+void kp_nft_watch_close(struct kp_nft_watch *watch)
+{
+	if (watch && watch->socket)
+		mnl_socket_close(watch->socket);
+	free(watch);
+}
+
+int kp_nft_watch_fd(const struct kp_nft_watch *watch)
+{
+	return mnl_socket_get_fd(watch->socket);
 }
 
 /* In every kind of message about tables, chains, rules, sets and elements the table's name has the
@@ -51,21 +76,27 @@ static bool is_ours(const struct nlmsghdr *nlh)
 {
 	const struct nlattr *attr;
 
-	if ((nlh->nlmsg_type & 0xff) == NFT_MSG_NEWGEN)
-		return false;
 	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg))
 		if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
 			return strcmp(mnl_attr_get_str(attr), KP_NFT_TABLE) == 0;
 	return false;
 }
 
-bool kp_nft_watch_read(struct mnl_socket *socket)
+static bool take(struct kp_nft_watch *watch, const struct nlmsghdr *nlh)
+{
+	if ((nlh->nlmsg_type & 0xff) != NFT_MSG_NEWGEN)
+		return is_ours(nlh);
+	watch->told++;
+	return false;
+}
+
+bool kp_nft_watch_read(struct kp_nft_watch *watch)
 {
 	static char buf[64 * 1024];
 	bool ours = false;
 
 	for (;;) {
-		ssize_t n = recv(mnl_socket_get_fd(socket), buf, sizeof(buf), MSG_DONTWAIT);
+		ssize_t n = recv(kp_nft_watch_fd(watch), buf, sizeof(buf), MSG_DONTWAIT);
 		const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf;
 		int len = n;
 
@@ -78,6 +109,33 @@ bool kp_nft_watch_read(struct mnl_socket *socket)
 		if (n < 0)
 			return ours;
 		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
-			ours |= is_ours(nlh);
+			ours |= take(watch, nlh);
 	}
+}
+
+void kp_nft_watch_note_own(struct kp_nft_watch *watch)
+{
+	watch->told++;
+}
+
+static bool is_later(uint32_t generation, uint32_t than)
+{
+	return (int32_t)(generation - than) > 0;
+}
+
+bool kp_nft_watch_missed(struct kp_nft_watch *watch)
+{
+	struct kp_err err = KP_ERR_INIT;
+	bool ours = kp_nft_watch_read(watch);
+	/* The kernel counts before it tells: only of what it had counted the last time, the message
+	 * must have come. */
+	bool missed = is_later(watch->seen, watch->told);
+
+	if (kp_nft_read_generation(watch->own, &watch->seen, &err) < 0)
+		return ours;
+	/* Counted too much: a transaction that changed nothing, or one from before we asked first.
+	 */
+	if (missed || is_later(watch->told, watch->seen))
+		watch->told = watch->seen;
+	return ours || missed;
 }

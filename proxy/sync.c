@@ -10,6 +10,7 @@
 
 enum {
 	REPAIR_MS = 5,	   /* "flush ruleset" comes as many messages */
+	CHECK_MS = 1000,   /* from one look for lost messages to the next */
 	TELL_FAILURES = 3, /* in a row, before they are an event */
 };
 
@@ -25,11 +26,13 @@ struct kp_sync {
 	struct kp_schedule schedule;
 	uint64_t earliest_ns;	/* when the next sync may begin (SY-2) */
 	bool full;		/* the next sync compares everything with the kernel */
+	bool known;		/* 'installed' is what the last sync left in the kernel */
 	unsigned int n_refused; /* of the failures: the kernel did not take the transaction */
 	bool repair;		/* the full sync is due because someone else changed the rules */
 	bool syncing;		/* the marks that a full sync sets are no changes */
 	bool running;		/* the handles are open */
 	uv_poll_t watch;	/* of changes that others make */
+	uv_timer_t check;	/* for those that the watch did not tell of */
 	bool watching;
 	uv_timer_t timer;      /* retry, and the next turn of the loop (0 ms) */
 	uv_timer_t full_timer; /* the periodic full sync */
@@ -216,6 +219,16 @@ void kp_sync_all(struct kp_sync *sync)
 	schedule_change(sync);
 }
 
+/* Compares everything with the kernel.  After a failure the retry does that. */
+static void look_again(struct kp_sync *sync)
+{
+	if (sync->repair || sync->schedule.n_failures > 0)
+		return;
+	sync->full = sync->repair = true;
+	tell_queued(sync);
+	schedule(sync, REPAIR_MS);
+}
+
 static void on_foreign_change(uv_poll_t *watch, int status, int events)
 {
 	struct kp_sync *sync = watch->data;
@@ -224,11 +237,16 @@ static void on_foreign_change(uv_poll_t *watch, int status, int events)
 	/* Lost messages count as an error of the socket, on which libuv stops. */
 	if (status < 0)
 		uv_poll_start(watch, UV_READABLE, on_foreign_change);
-	if (!sync->ops->was_changed(sync->backend) || sync->schedule.n_failures > 0)
-		return;
-	sync->full = sync->repair = true;
-	tell_queued(sync);
-	schedule(sync, REPAIR_MS);
+	if (sync->ops->was_changed(sync->backend))
+		look_again(sync);
+}
+
+static void on_check(uv_timer_t *check)
+{
+	struct kp_sync *sync = check->data;
+
+	if (sync->ops->missed_change(sync->backend))
+		look_again(sync);
 }
 
 /* Without it the rules are only right until someone else touches them; we go on. */
@@ -243,8 +261,10 @@ static void watch_kernel(struct kp_sync *sync, uv_loop_t *loop)
 		return;
 	}
 	uv_poll_init(loop, &sync->watch, fd);
-	sync->watch.data = sync;
+	uv_timer_init(loop, &sync->check);
+	sync->watch.data = sync->check.data = sync;
 	uv_poll_start(&sync->watch, UV_READABLE, on_foreign_change);
+	uv_timer_start(&sync->check, on_check, CHECK_MS, CHECK_MS);
 	sync->watching = true;
 }
 
@@ -264,8 +284,10 @@ void kp_sync_stop(struct kp_sync *sync)
 {
 	if (!sync->running)
 		return;
-	if (sync->watching)
+	if (sync->watching) {
 		uv_close((uv_handle_t *)&sync->watch, NULL);
+		uv_close((uv_handle_t *)&sync->check, NULL);
+	}
 	uv_close((uv_handle_t *)&sync->timer, NULL);
 	uv_close((uv_handle_t *)&sync->full_timer, NULL);
 	uv_close((uv_handle_t *)&sync->cleaning, NULL);
@@ -313,10 +335,11 @@ static void build_plan(struct kp_sync *sync, struct kp_plan *ret)
 			 node_port_ranges(sync, ranges), ret);
 }
 
-/* What is installed is learned from the kernel, so that slots stay where they are. */
+/* What an earlier process installed, or what a failure left, is learned from the kernel, so that
+ * slots stay where they are. */
 static int read_installed(struct kp_sync *sync, struct kp_err *err)
 {
-	if (!sync->full)
+	if (sync->known)
 		return 0;
 	kp_state_clear(&sync->installed);
 	return sync->ops->readback(sync->backend, &sync->installed, err);
@@ -377,6 +400,7 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 	if (err->code != -EINTR && err->code != -ERESTART)
 		sync->n_refused++;
 	sync->full = true;
+	sync->known = false;
 	tell_queued(sync); /* also when nothing had changed */
 	schedule(sync, delay);
 	kp_log_error("sync", "sync failed, rules are as before", "error=%s retry_ms=%" PRIu64,
@@ -395,6 +419,7 @@ static void succeeded(struct kp_sync *sync, bool full, const struct kp_apply_sta
 		kp_event_node(KP_WARNING, "RulesRepaired", "Repair",
 			      "someone else changed our rules; they are back");
 	}
+	sync->known = true;
 	sync->full = sync->repair = false;
 	sync->n_refused = 0;
 	kp_schedule_succeeded(&sync->schedule, now_ms(), full);

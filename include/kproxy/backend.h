@@ -33,6 +33,7 @@ struct kp_settings {
 	struct kp_prefix pod_range[KP_N_FAMILIES];
 	char pod_interface[16];
 	bool masquerade_all;
+	bool own_table;		  /* nobody else can change the rules while we run */
 	uint32_t masquerade_mark; /* one bit, host byte order (MQ-1) */
 	struct kp_hook_settings hooks;
 };
@@ -84,6 +85,10 @@ struct kp_backend_ops {
 
 	/* Reads that descriptor; true when what we installed may have been changed. */
 	bool (*was_changed)(struct kp_backend *be);
+
+	/* True when there was a change that the descriptor did not tell of.  Cheap, whatever is
+	 * installed; called every second, after watch(). */
+	bool (*missed_change)(struct kp_backend *be);
 
 	/* Removes everything of ours from the kernel.  Nothing there is no error. */
 	int (*cleanup)(struct kp_backend *be, struct kp_err *err);

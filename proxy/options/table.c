@@ -110,6 +110,8 @@ const struct kp_option kp_option_table[] = {
 	 .help = "shortest time from the end of a sync to the next"},
 	{"predecessor-wait", NULL, KP_GROUP_SYNC, TO_DURATION(predecessor_wait_ms), .preset = "30s",
 	 .help = "at the start, for another kproxy here to end"},
+	{"own-table", NULL, KP_GROUP_SYNC, TO_SWITCH(settings.own_table),
+	 .help = "let the kernel refuse changes of the rules by others"},
 
 	/* The same in the blocks of the other modes. */
 	{"masquerade-all", "iptables.masqueradeAll", KP_GROUP_SERVICES, MAPPED, SWITCH,

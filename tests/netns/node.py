@@ -370,11 +370,15 @@ class Node(Host):
         """As many pods as 10.180.1.0/24 holds, all in one namespace; each answers by its address."""
         host = self.pod(250)
         host.ips = [f"10.180.1.{i}" for i in range(1, n + 1)]
+        host.ips_of = {"IPv4": host.ips, "IPv6": [f"fd00:10:180::1:{i:x}" for i in range(1, n + 1)]}
         # A client that is masqueraded to the port of a former one would wait for its end.
         host.run("sysctl", "-qw", "net.ipv4.tcp_max_tw_buckets=0")
         for ip in host.ips:
             host.run("ip", "addr", "add", f"{ip}/32", "dev", "eth0")
+        for ip in host.ips_of["IPv6"]:
+            host.run("ip", "addr", "add", f"{ip}/128", "dev", "eth0", "nodad")
         self.run("ip", "route", "add", "10.180.1.0/24", "dev", "pod250")
+        self.run("ip", "route", "add", "fd00:10:180::1:0/112", "dev", "pod250")
         host.serve("", *ports)
         return host
 

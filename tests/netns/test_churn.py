@@ -6,25 +6,37 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from node import Node, endpoint, endpointslice, node_object, service, wait_for
 
 MODES = ("nft", "bpf")
 
-IP, SECONDS = "10.96.0.10", float(os.environ.get("CHURN_SECONDS", "4"))
+SECONDS = float(os.environ.get("CHURN_SECONDS", "4"))
+FAMILIES = pytest.mark.parametrize("family", ("IPv4", "IPv6"))
+PORTS, TARGETS = [("http", "TCP", 80)], [("http", "TCP", 8080)]
 
 
-def churn(node, sets):
+def cluster_ip(family, number=10):
+    return f"10.96.1.{number}" if family == "IPv4" else f"fd00:10:96::{number:x}"
+
+
+def write_endpoints(node, ips, family):
+    node.write("slice.json", endpointslice("web-1", "web", ips, TARGETS, family))
+
+
+def churn(node, family, sets):
     """Writes one endpoint set after the other, as fast as it can: about 1500 syncs a second."""
     end = time.monotonic() + SECONDS
     for ips in itertools.cycle(sets):
         if time.monotonic() > end:
             return
-        node.write("slice.json", endpointslice("web-1", "web", ips, [("http", "TCP", 8080)]))
+        write_endpoints(node, ips, family)
 
 
-def start(node, ips):
-    node.write("web.json", node_object(), service("web", [IP], [("http", "TCP", 80)]))
-    node.write("slice.json", endpointslice("web-1", "web", ips, [("http", "TCP", 8080)]))
+def start(node, family, ips):
+    node.write("web.json", node_object(), service("web", [cluster_ip(family)], PORTS))
+    write_endpoints(node, ips, family)
     node.start()
 
 
@@ -43,21 +55,24 @@ def shares(results):
     return total
 
 
-def test_scaling_disturbs_nobody(node):
+@FAMILIES
+def test_scaling_disturbs_nobody(node, family):
     crowd, client = node.crowd(20, 8080), node.pod(9)
-    ips = crowd.ips
-    start(node, ips[:1])
-    load = client.load(IP, 80)
-    churn(node, [ips[:1], ips[:3], ips, ips[:3], ips[:1], ips])
+    ips = crowd.ips_of[family]
+    start(node, family, ips[:1])
+    load = client.load(cluster_ip(family), 80)
+    churn(node, family, [ips[:1], ips[:3], ips, ips[:3], ips[:1], ips])
     assert_undisturbed(load.stop())
 
 
-def test_moving_endpoints_disturbs_nobody_and_shares_stay_even(node):
+@FAMILIES
+def test_moving_endpoints_disturbs_nobody_and_shares_stay_even(node, family):
     crowd, client = node.crowd(20, 8080), node.pod(9)
-    always, moving = crowd.ips[:4], crowd.ips[4:]
-    start(node, crowd.ips[:10])
-    load = client.load(IP, 80)
-    churn(node, [always + [moving[(i + k) % 16] for k in range(6)] for i in range(16)])
+    ips = crowd.ips_of[family]
+    always, moving = ips[:4], ips[4:]
+    start(node, family, ips[:10])
+    load = client.load(cluster_ip(family), 80)
+    churn(node, family, [always + [moving[(i + k) % 16] for k in range(6)] for i in range(16)])
     results = load.stop()
     assert_undisturbed(results)
     total = shares(results)
@@ -84,11 +99,12 @@ class Monitor:
         return self.path.read_text()
 
 
-def test_kill_and_restart_under_load(node, tmp_path):  # SY-10, SY-11
+@FAMILIES
+def test_kill_and_restart_under_load(node, family, tmp_path):  # SY-10, SY-11
     crowd, client = node.crowd(3, 8080), node.pod(9)
-    start(node, crowd.ips)
+    start(node, family, crowd.ips_of[family])
     monitor = Monitor(node, tmp_path / "monitor")
-    load = client.load(IP, 80)
+    load = client.load(cluster_ip(family), 80)
     for _ in range(5):
         node.stop(signal.SIGKILL)
         node.start()
@@ -97,21 +113,38 @@ def test_kill_and_restart_under_load(node, tmp_path):  # SY-10, SY-11
 
 
 class Sniffer:
-    """Counts what leaves the node for the world with a service address as destination."""
+    """What leaves the node for the world with a service address as destination."""
 
     def __init__(self, host):
         self.process = host.popen("tcpdump", "-lnni", "eth0", "dst net 10.96.0.0/16 or "
-                                  "dst net fd00:10:96::/112", stdout=subprocess.PIPE,
+                                  "dst net 203.0.113.0/24 or dst net fd00:10:96::/112 or "
+                                  "dst net 2001:db8:5::/112", stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE)
         assert "tcpdump" in self.process.stderr.readline()
         assert "listening" in self.process.stderr.readline()
 
     def close(self):
         self.process.terminate()
-        return self.process.communicate()[0]
+        return [line for line in self.process.communicate()[0].splitlines() if line]
 
 
-def objects(number, round_, pods):
+# Of no Service.
+UNUSED = {"IPv4": "10.96.9.9", "IPv6": "fd00:10:96::99"}
+
+
+def sniff(node, client, family):
+    """A sniffer that has seen what is not translated: the test of the test."""
+    sniffer = Sniffer(node.upstream)
+    client.ask(UNUSED[family], 80)
+    return sniffer
+
+
+def assert_nothing_leaked(sniffer, family):
+    leaked = sniffer.close()
+    assert leaked and all(UNUSED[family] in line for line in leaked), leaked
+
+
+def objects(number, round_, pods, family):
     """Service 'sN', whose policies, affinity and endpoints all depend on the round; one pod always stays,
     and for some rounds it is called another node's."""
     spec = {"internalTrafficPolicy": ("Cluster", "Local")[round_ // 2 % 2],
@@ -119,33 +152,52 @@ def objects(number, round_, pods):
             "sessionAffinity": ("None", "ClientIP")[round_ // 5 % 2], "type": "NodePort"}
     staying, moving = pods[0], pods[1:]
     n = round_ * 7 % len(moving)
-    yield service(f"s{number}", [f"10.96.1.{number}"], [("http", "TCP", 80, 30100 + number)], **spec)
+    yield service(f"s{number}", [cluster_ip(family, number)], [("http", "TCP", 80, 30100 + number)],
+                  **spec)
     yield endpointslice(f"s{number}-a", f"s{number}",
                         [endpoint(staying), *(endpoint(ip, f"node{1 + (round_ + i) % 2}")
                                               for i, ip in enumerate(moving[:n]))],
-                        [("http", "TCP", 8080)])
+                        TARGETS, family)
 
 
-def test_policies_and_affinity_change_under_load(node):  # SA-6, RJ-7
+@FAMILIES
+def test_policies_and_affinity_change_under_load(node, family):  # SA-6, RJ-7
     """Nothing fails, and no packet leaves untranslated."""
     crowd, client = node.crowd(20, 8080), node.pod(9)
+    pods = crowd.ips_of[family]
     node.write("node.json", node_object())
     for number in range(1, 5):
-        node.write(f"s{number}.json", *objects(number, number, crowd.ips))
+        node.write(f"s{number}.json", *objects(number, number, pods, family))
     node.start()
-    sniffer = Sniffer(node.upstream)
-    # The test of the test: what is not translated shows there.
-    client.ask("10.96.9.9", 80)
-    loads = [client.load(f"10.96.1.{n}", 80, n_clients=1) for n in range(1, 5)]
-    loads += [host.load(Node.IP4, 30100 + n, n_clients=1)
+    sniffer = sniff(node, client, family)
+    node_ip = Node.IP4 if family == "IPv4" else Node.IP6
+    loads = [client.load(cluster_ip(family, n), 80, n_clients=1) for n in range(1, 5)]
+    loads += [host.load(node_ip, 30100 + n, n_clients=1)
               for n, host in ((1, node.outside), (2, node.outside), (3, client), (4, node))]
     end = time.monotonic() + SECONDS
     for round_ in itertools.count():
         if time.monotonic() > end:
             break
         number = 1 + round_ % 4
-        node.write(f"s{number}.json", *objects(number, round_ // 4, crowd.ips))
+        node.write(f"s{number}.json", *objects(number, round_ // 4, pods, family))
     for load in loads:
         assert_undisturbed(load.stop())
-    leaked = [line for line in sniffer.close().splitlines() if line]
-    assert leaked and all("10.96.9.9" in line for line in leaked), leaked
+    assert_nothing_leaked(sniffer, family)
+
+
+@FAMILIES
+def test_first_endpoint_comes_and_goes_under_load(node, family):  # DP-8
+    """A packet that meets a commit between two hooks is refused, as if it had come a moment before."""
+    address = "203.0.113.9" if family == "IPv4" else "2001:db8:5::9"
+    crowd, client = node.crowd(1, 8080), node.pod(9)
+    node.write("web.json", node_object(),
+               service("web", [cluster_ip(family)], PORTS, externalIPs=[address]))
+    write_endpoints(node, [], family)
+    node.start()
+    sniffer = sniff(node, client, family)
+    load = client.load(address, 80)
+    churn(node, family, [[], crowd.ips_of[family]])
+    for got in load.stop():
+        assert got.servers and set(got.errors) == {"ConnectionRefusedError"}
+        assert got.slowest < 0.5
+    assert_nothing_leaked(sniffer, family)

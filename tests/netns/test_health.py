@@ -6,6 +6,7 @@ import sys
 from datetime import datetime
 
 import pytest
+from memory import SANITIZED, n_fds, rss_kb
 from node import Node, endpointslice, node_object, service, wait_for
 from test_traffic import web
 
@@ -347,26 +348,17 @@ if kind == "bytes":  # a byte now and then does not keep a connection for ever
 """
 
 
-def rss_kb(node):
-    with open(f"/proc/{node.daemon.pid}/status", encoding="ascii") as f:
-        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
-
-
-def n_fds(node):
-    return int(node.run("sh", "-c", f"ls /proc/{node.daemon.pid}/fd | wc -l").stdout)
-
-
 def test_no_descriptors_left(node):
     web(node, [1])
     node.start()
-    limit = n_fds(node) + 8
+    limit = n_fds(node.daemon.pid) + 8
     node.run("prlimit", f"--pid={node.daemon.pid}", f"--nofile={limit}:{limit}")
     hostile = node.popen(sys.executable, "-c", HOSTILE, "idle", stdout=-1)
     assert hostile.stdout.readline() == "served\n"
-    assert n_fds(node) <= limit
+    assert n_fds(node.daemon.pid) <= limit
     hostile.kill()
     hostile.wait()
-    wait_for("the clients are gone", lambda: n_fds(node) <= limit - 8)
+    wait_for("the clients are gone", lambda: n_fds(node.daemon.pid) <= limit - 8)
     node.run("prlimit", f"--pid={node.daemon.pid}", f"--nofile={limit - 8}:{limit}")
     assert node.http(HEALTH + "/livez")[0] == 0  # not even one more
     node.run("prlimit", f"--pid={node.daemon.pid}", f"--nofile={limit}:{limit}")
@@ -386,10 +378,14 @@ def test_stop_with_open_ports_and_clients(node):
 def test_hostile_clients_are_no_hindrance(node, kind):
     web(node, [1])
     node.start()
-    before_fds = n_fds(node)
+    before_fds, before_kb = n_fds(node.daemon.pid), rss_kb(node.daemon.pid)
     hostile = node.popen(sys.executable, "-c", HOSTILE, kind, stdout=-1)
     assert hostile.stdout.readline() == "served\n"
-    assert n_fds(node) <= before_fds + 130
+    assert n_fds(node.daemon.pid) <= before_fds + 130
+    grown_kb = rss_kb(node.daemon.pid) - before_kb
+    print(f"{kind}: {grown_kb} kB more")
+    # 128 connections of 16 KiB, and a little of libmicrohttpd's own for each.
+    assert grown_kb < (64 if SANITIZED else 4) * 1024
     web(node, [1, 2])
     wait_for("syncs go on", lambda: len(
         [e for s in node.dump()["services"] for e in s["endpoints"]]) == 8)
@@ -397,4 +393,4 @@ def test_hostile_clients_are_no_hindrance(node, kind):
         assert hostile.stdout.readline() == "cut off\n"
     hostile.kill()
     hostile.wait()
-    wait_for("nothing is left", lambda: n_fds(node) <= before_fds)
+    wait_for("nothing is left", lambda: n_fds(node.daemon.pid) <= before_fds)

@@ -1,19 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever someone else does to our rules is undone at once."""
+import ctypes
+import os
+import random
+import signal
+import socket
+import statistics
+import time
+
 import pytest
 
+from generations import Generations
 from node import endpointslice, service, wait_for
-from test_traffic import IP4, web
+from test_traffic import IP4, frontends, web
 
+# What "systemctl reload nftables" does.
+FIREWALL = """
+flush ruleset
+table inet filter {
+	chain input { type filter hook input priority filter; ct state invalid drop; }
+	chain forward { type filter hook forward priority filter; }
+}
+"""
 
-def ruleset(node):
-    """Tables, sets and chains, in any order."""
-    return sorted(part.strip("{}\n\t ") for family in ("ip", "ip6") for part in node.run(
-        "nft", "-s", "list", "table", family, "kproxy", check=False).stdout.split("\n\n"))
-
-
-@pytest.mark.parametrize("command", [
+COMMANDS = [
     "flush ruleset",
+    FIREWALL,
     "delete table ip kproxy",
     "flush table ip6 kproxy",
     "flush chain ip kproxy dispatch",
@@ -28,7 +40,16 @@ def ruleset(node):
     "add chain ip kproxy filter-input { policy drop; }",
     "add chain ip kproxy " + 100 * "x",
     "add element ip kproxy sticky-services { 192.0.2.9 . tcp . 9 : bfff:0 }",
-])
+]
+
+
+def ruleset(node):
+    """Tables, sets and chains, in any order."""
+    return sorted(part.strip("{}\n\t ") for family in ("ip", "ip6") for part in node.run(
+        "nft", "-s", "list", "table", family, "kproxy", check=False).stdout.split("\n\n"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_foreign_change_is_repaired(node, command):
     node.pod(1, 8080)
     client = node.pod(9)
@@ -36,10 +57,114 @@ def test_foreign_change_is_repaired(node, command):
     node.start()
     before = ruleset(node)
     for _ in range(10):
-        node.run("nft", command)
+        node.run("nft", "-f", "-", input=command)
         wait_for(f"repair after {command}", lambda: ruleset(node) == before)
     web(node, [1])
     wait_for("changes go on", lambda: client.ask(IP4, 80, count=5).servers == {"pod1": 5})
+
+
+def delete_a_rule(node, rng):
+    """Of any chain of ours."""
+    listing = node.run("nft", "-a", "list", "table", "ip", "kproxy").stdout.splitlines()
+    chain, rules = "", []
+    for line in listing:
+        if line.startswith("\tchain "):
+            chain = line.split()[1]
+        elif line.startswith("\t\t") and "# handle" in line and chain:
+            rules.append((chain, line.split()[-1]))
+    return "delete rule ip kproxy {} handle {}".format(*rng.choice(rules))
+
+
+def test_a_hundred_changes_at_random_under_load(node, tmp_path):
+    """Each is undone, and afterwards everything is served.  The figures of docs/ruleset.md: pytest -s."""
+    for n in (1, 2, 3):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, [1, 2, 3])
+    node.write("many.json", *[o for n in range(200) for o in many(n)])
+    node.start()
+    before = ruleset(node)
+    seed = int(os.environ.get("REPAIR_SEED", random.randrange(1 << 32)))
+    print(f"REPAIR_SEED={seed}")
+    rng, took_ms = random.Random(seed), []
+    generations = Generations(node, tmp_path / "generations")
+    load = client.load(IP4, 80, n_clients=2)
+    for _ in range(100):
+        command = rng.choice(COMMANDS + [None])
+        generations.mark()
+        node.run("nft", "-f", "-", input=command or delete_a_rule(node, rng))
+        wait_for(f"repair after {command}", lambda: ruleset(node) == before)
+        wait_for("news of the repair", lambda: generations.repair_ms(node.daemon.pid))
+        took_ms.append(generations.repair_ms(node.daemon.pid))
+    assert all(answers.servers for answers in load.stop())
+    print(f"ms until all was right again: median {statistics.median(took_ms):.0f}, "
+          f"longest {max(took_ms):.0f}")
+    generations.close()
+    for address, port, proto, _ in frontends():
+        got = client.ask(address, port, proto, 50)
+        assert not got.errors and len(got.servers) == 3
+        assert got.slowest < 0.5
+
+
+def test_messages_are_lost(node):
+    """The kernel has no room for more of them, and says so."""
+    web(node, [1])
+    node.start()
+    before = ruleset(node)
+    os.kill(node.daemon.pid, signal.SIGSTOP)
+    node.run("nft", "-f", "-", input="".join(f"add table ip theirs{i}\n" for i in range(3000)) +
+             "".join(f"delete table ip theirs{i}\n" for i in range(3000)))
+    node.run("nft", "flush table ip kproxy")
+    os.kill(node.daemon.pid, signal.SIGCONT)
+    wait_for("repair", lambda: ruleset(node) == before)
+
+
+def netlink_sockets(pid):
+    """Duplicates of a process's nf_tables sockets."""
+    with open(f"/proc/{pid}/net/netlink", encoding="ascii") as f:
+        netfilter = {line.split()[9] for line in f if line.split()[1] == "12"}
+    pidfd, libc = os.pidfd_open(pid), ctypes.CDLL(None, use_errno=True)
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        if target.startswith("socket:[") and target[8:-1] in netfilter:
+            duplicate = libc.syscall(438, pidfd, int(fd), 0)  # pidfd_getfd
+            assert duplicate >= 0, os.strerror(ctypes.get_errno())
+            yield socket.socket(fileno=duplicate)
+    os.close(pidfd)
+
+
+def test_messages_are_lost_without_a_word(node):
+    """What nobody told is noticed by the number of the ruleset's generation."""
+    web(node, [1])
+    node.start()
+    before = ruleset(node)
+    for _ in range(3):
+        os.kill(node.daemon.pid, signal.SIGSTOP)
+        node.run("nft", "flush table ip kproxy")
+        n_messages = 0
+        for duplicate in netlink_sockets(node.daemon.pid):
+            with duplicate:
+                duplicate.setblocking(False)
+                try:
+                    while duplicate.recv(1 << 16):
+                        n_messages += 1
+                except BlockingIOError:
+                    pass
+        assert n_messages > 1
+        os.kill(node.daemon.pid, signal.SIGCONT)
+        wait_for("repair", lambda: ruleset(node) == before)
+
+
+def test_the_check_finds_nothing_where_nothing_is(node, tmp_path):
+    """Neither our commits nor those of others to their tables lead to a comparison."""
+    web(node, [1])
+    node.start("--log-level=debug", stderr=(tmp_path / "log").open("w"))
+    end = time.monotonic() + 4  # several checks
+    while time.monotonic() < end:
+        for numbers in ([1, 2], [1]):
+            web(node, numbers)
+            node.run("nft", "add table ip theirs; delete table ip theirs")
+    assert (tmp_path / "log").read_text().count("full=1") == 1
 
 
 def test_foreign_tables_wake_nobody(node, tmp_path):
