@@ -64,7 +64,7 @@ int kp_bpf_link_put(const char *path, const struct bpf_program *program,
 		return kp_err_errno(err, -fd, "attach %s", bpf_program__name(program));
 	r = pin_link(fd, path, err);
 	close(fd);
-	return r;
+	return r < 0 ? r : 1;
 }
 
 bool kp_bpf_link_runs(const char *path, const struct bpf_program *program,

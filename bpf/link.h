@@ -9,7 +9,8 @@
 #include "bpf/place.h"
 
 /* Makes the link that is pinned at 'path' run 'program' at the cgroup.  A link that is there is
- * updated in one step, so that every socket meets the old program or the new one. */
+ * updated in one step, so that every socket meets the old program or the new one.  Returns 1 when
+ * there was none. */
 int kp_bpf_link_put(const char *path, const struct bpf_program *program,
 		    const struct kp_bpf_cgroup *cgroup, struct kp_err *err);
 

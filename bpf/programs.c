@@ -225,45 +225,60 @@ static char *link_path(const struct kp_bpf_programs *programs, const struct bpf_
 static int pin_maps(const struct kp_bpf_programs *programs, struct kp_err *err)
 {
 	struct bpf_map *map;
+	int n_new = 0;
 
 	bpf_object__for_each_map (map, programs->skel->obj) {
 		kp_autofree char *path = pin_path(programs, bpf_map__name(map));
 
 		if (bpf_map__is_internal(map))
 			continue;
-		if (unlink(path) < 0 && errno != ENOENT)
-			return kp_err_errno(err, errno, "remove %s", path);
+		if (unlink(path) < 0) {
+			if (errno != ENOENT)
+				return kp_err_errno(err, errno, "remove %s", path);
+			n_new++;
+		}
 		if (bpf_obj_pin(bpf_map__fd(map), path) < 0)
 			return kp_err_errno(err, errno, "pin %s", path);
 	}
-	return 0;
+	return n_new;
 }
 
 int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf_cgroup *cgroup,
 			   struct kp_err *err)
 {
 	struct bpf_program *program;
-	int r = kp_bpf_make_directory(programs->root, err);
+	int r = kp_bpf_make_directory(programs->root, err), n_new = 0;
 
 	if (r < 0)
 		return r;
 	bpf_object__for_each_program (program, programs->skel->obj) {
 		kp_autofree char *path = link_path(programs, program);
 
-		if (is_wanted(programs, program))
-			r = kp_bpf_link_put(path, program, cgroup, err);
-		else
+		if (!is_wanted(programs, program)) {
 			unlink(path);
+			continue;
+		}
+		r = kp_bpf_link_put(path, program, cgroup, err);
 		if (r < 0)
 			return r;
+		n_new += r;
 	}
-	return pin_maps(programs, err);
+	r = pin_maps(programs, err);
+	return r < 0 ? r : n_new + r;
 }
 
-bool kp_bpf_programs_are_attached(const struct kp_bpf_programs *programs,
+static bool is_pinned(const struct kp_bpf_programs *programs, const struct bpf_map *map)
+{
+	kp_autofree char *path = pin_path(programs, bpf_map__name(map));
+
+	return access(path, F_OK) == 0;
+}
+
+bool kp_bpf_programs_are_in_place(const struct kp_bpf_programs *programs,
 				  const struct kp_bpf_cgroup *cgroup)
 {
 	struct bpf_program *program;
+	struct bpf_map *map;
 
 	bpf_object__for_each_program (program, programs->skel->obj) {
 		kp_autofree char *path = link_path(programs, program);
@@ -271,6 +286,9 @@ bool kp_bpf_programs_are_attached(const struct kp_bpf_programs *programs,
 		if (is_wanted(programs, program) && !kp_bpf_link_runs(path, program, cgroup))
 			return false;
 	}
+	bpf_object__for_each_map (map, programs->skel->obj)
+		if (!bpf_map__is_internal(map) && !is_pinned(programs, map))
+			return false;
 	return true;
 }
 

@@ -88,6 +88,27 @@ def test_every_way_to_connect(node):
 a = (sys.argv[1], 80); s = socket(family_of(a[0]), SOCK_STREAM); {code}; out(server(s.recv(99)))""", ip) == "pod1", code
 
 
+def test_io_uring(node, tmp_path):
+    """connect() by the process itself and by a thread of the kernel."""
+    program = tmp_path / "io_uring_connect"
+    run("gcc", "-D_GNU_SOURCE", "-Wall", "-Werror", "-o", program,
+        os.path.join(os.path.dirname(__file__), "io_uring_connect.c"), "-luring")
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    for ip in (IP4, IP6):
+        with counted(node, connected=2):
+            result = client.run(program, ip, 80, check=False)
+            if result.returncode == 4:
+                pytest.skip("the kernel has no io_uring, or it is turned off")
+            assert [line.split()[0] for line in result.stdout.splitlines()] == 2 * ["pod1"]
+    web(node, [])
+    wait_for("no endpoint", lambda: client.ask(IP4, 80).errors)
+    with counted(node, refused=2):
+        assert client.run(program, IP4, 80).stdout.split() == 2 * ["ECONNREFUSED"]
+
+
 def test_wildcard_and_loopback_in_a_pod_are_the_pod_itself(node):
     node.pod(1, 8080)
     client = node.pod(9, 30080)  # serves the number of a node port
