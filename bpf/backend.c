@@ -103,10 +103,9 @@ static int swap(struct kp_bpf *bpf, struct generation *g, const struct kp_facts 
 	int r = kp_bpf_addrs_sync(kp_bpf_programs_node_addrs(g->programs), facts, err);
 
 	if (r == 0)
-		r = kp_bpf_programs_attach(g->programs, &bpf->cgroup, err);
+		r = kp_bpf_programs_attach(g->programs, &bpf->cgroup, &stats->n_ops, err);
 	if (r < 0)
 		return r;
-	stats->n_ops += r;
 	let_go(bpf);
 	bpf->programs = KP_TAKE(g->programs);
 	for (int f = 0; f < KP_N_FAMILIES; f++)

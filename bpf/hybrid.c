@@ -48,6 +48,7 @@ static int go_on_without(struct kp_backend *be, struct kp_err *err)
 	be->lost |= be->hooked;
 	be->hooked = false;
 	be->n_looks = 0;
+	kp_bpf_close(KP_TAKE(be->bpf));
 	kp_bpf_remove_directory(be->settings.bpf_root, &ignored);
 	if (be->settings.strict)
 		return kp_err_wrap(err, "socket hooks");

@@ -12,10 +12,22 @@
 #include "bpf/link.h"
 #include "sock.skel.h"
 
+enum {
+	MAX_HOOKS = 8
+};
+
+struct hook {
+	int link_fd;
+	uint32_t program_id;
+};
+
 struct kp_bpf_programs {
 	struct sock_bpf *skel;
 	const char *root;
 	bool udp;
+	size_t n_hooks; /* that are attached */
+	struct hook hooks[MAX_HOOKS];
+	size_t n_pins; /* in our directory, with those of others */
 	struct kp_bpf_memory memory[KP_N_FAMILIES];
 	int services_fds[KP_N_FAMILIES];
 };
@@ -222,10 +234,9 @@ static char *link_path(const struct kp_bpf_programs *programs, const struct bpf_
 
 /* The programs hold their maps; pins are for the next generation, for `kproxy dump` and for people.
  */
-static int pin_maps(const struct kp_bpf_programs *programs, struct kp_err *err)
+static int pin_maps(const struct kp_bpf_programs *programs, size_t *n_new, struct kp_err *err)
 {
 	struct bpf_map *map;
-	int n_new = 0;
 
 	bpf_object__for_each_map (map, programs->skel->obj) {
 		kp_autofree char *path = pin_path(programs, bpf_map__name(map));
@@ -235,61 +246,67 @@ static int pin_maps(const struct kp_bpf_programs *programs, struct kp_err *err)
 		if (unlink(path) < 0) {
 			if (errno != ENOENT)
 				return kp_err_errno(err, errno, "remove %s", path);
-			n_new++;
+			++*n_new;
 		}
 		if (bpf_obj_pin(bpf_map__fd(map), path) < 0)
 			return kp_err_errno(err, errno, "pin %s", path);
 	}
-	return n_new;
+	return 0;
+}
+
+static int attach_one(struct kp_bpf_programs *programs, const struct bpf_program *program,
+		      const struct kp_bpf_cgroup *cgroup, size_t *n_new, struct kp_err *err)
+{
+	kp_autofree char *path = link_path(programs, program);
+	struct hook *hook = &programs->hooks[programs->n_hooks];
+	struct bpf_prog_info info = {0};
+	__u32 size = sizeof(info);
+	bool is_new = false;
+	int r = bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size);
+
+	if (r < 0)
+		return kp_err_errno(err, -r, "program %s", bpf_program__name(program));
+	r = kp_bpf_link_put(path, program, cgroup, &is_new, err);
+	if (r < 0)
+		return r;
+	*hook = (struct hook){.link_fd = r, .program_id = info.id};
+	programs->n_hooks++;
+	*n_new += is_new;
+	return 0;
 }
 
 int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf_cgroup *cgroup,
-			   struct kp_err *err)
+			   size_t *n_new, struct kp_err *err)
 {
 	struct bpf_program *program;
-	int r = kp_bpf_make_directory(programs->root, err), n_new = 0;
+	int r = kp_bpf_make_directory(programs->root, err);
 
-	if (r < 0)
-		return r;
 	bpf_object__for_each_program (program, programs->skel->obj) {
 		kp_autofree char *path = link_path(programs, program);
 
-		if (!is_wanted(programs, program)) {
-			unlink(path);
-			continue;
-		}
-		r = kp_bpf_link_put(path, program, cgroup, err);
 		if (r < 0)
 			return r;
-		n_new += r;
+		if (is_wanted(programs, program))
+			r = attach_one(programs, program, cgroup, n_new, err);
+		else
+			unlink(path);
 	}
-	r = pin_maps(programs, err);
-	return r < 0 ? r : n_new + r;
-}
-
-static bool is_pinned(const struct kp_bpf_programs *programs, const struct bpf_map *map)
-{
-	kp_autofree char *path = pin_path(programs, bpf_map__name(map));
-
-	return access(path, F_OK) == 0;
+	if (r == 0)
+		r = pin_maps(programs, n_new, err);
+	programs->n_pins = kp_bpf_count_pins(programs->root);
+	return r;
 }
 
 bool kp_bpf_programs_are_in_place(const struct kp_bpf_programs *programs,
 				  const struct kp_bpf_cgroup *cgroup)
 {
-	struct bpf_program *program;
-	struct bpf_map *map;
+	for (size_t i = 0; i < programs->n_hooks; i++) {
+		const struct hook *hook = &programs->hooks[i];
 
-	bpf_object__for_each_program (program, programs->skel->obj) {
-		kp_autofree char *path = link_path(programs, program);
-
-		if (is_wanted(programs, program) && !kp_bpf_link_runs(path, program, cgroup))
+		if (!kp_bpf_link_runs(hook->link_fd, hook->program_id, cgroup))
 			return false;
 	}
-	bpf_object__for_each_map (map, programs->skel->obj)
-		if (!bpf_map__is_internal(map) && !is_pinned(programs, map))
-			return false;
-	return true;
+	return kp_bpf_count_pins(programs->root) == programs->n_pins;
 }
 
 static void unmap(void *p, size_t size)
@@ -302,6 +319,8 @@ void kp_bpf_programs_free(struct kp_bpf_programs *programs)
 {
 	if (!programs)
 		return;
+	for (size_t i = 0; i < programs->n_hooks; i++)
+		close(programs->hooks[i].link_fd);
 	for (int f = 0; f < KP_N_FAMILIES; f++) {
 		const struct kp_bpf_memory *m = &programs->memory[f];
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+from exchange import SERVICES, Exchange
 from node import Node, endpoint, endpointslice, node_object, service, wait_for
 
 MODES = ("nft", "bpf")
@@ -149,3 +150,15 @@ def test_policies_and_affinity_change_under_load(node):  # SA-6, RJ-7
         assert_undisturbed(load.stop())
     leaked = [line for line in sniffer.close().splitlines() if line]
     assert leaked and all("10.96.9.9" in line for line in leaked), leaked
+
+
+def test_nobody_meets_an_endpoint_that_is_not_the_services(node):
+    exchange = Exchange(node)
+    seen = exchange.run(SECONDS)
+    assert [row for row in seen if not exchange.is_right(*row)] == []
+    assert len(seen) > 200 and {row[0] for row in seen} == set(SERVICES)
+    assert len(exchange.done) > 20
+    # The test of the test: by the states of a second before, most would be wrong.
+    exchange.written = [t + 10**9 for t in exchange.written]
+    exchange.done = [t + 10**9 for t in exchange.done]
+    assert sum(not exchange.is_right(*row) for row in seen) > len(seen) / 4
