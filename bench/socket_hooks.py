@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../tests/netns"))
 import exchange  # noqa: E402
 import node  # noqa: E402
-import test_hooks  # noqa: E402
+import test_hooks_udp  # noqa: E402
 from test_traffic import IP4, web  # noqa: E402
 
 
@@ -64,7 +64,7 @@ def sockets(n):
         client = node_.pod(9)
         web(node_, [1])
         node_.start(stderr=subprocess.PIPE)
-        clients = test_hooks.Connected(client, IP4, n)
+        clients = test_hooks_udp.Connected(client, IP4, n)
         took = []
         for number in (2, 1, 2, 1, 2):
             start = time.monotonic_ns()

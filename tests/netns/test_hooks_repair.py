@@ -181,7 +181,8 @@ def descriptors(node):
     directory, kinds = f"/proc/{node.daemon.pid}/fd", []
     for fd in os.listdir(directory):
         with contextlib.suppress(FileNotFoundError):
-            kinds.append(os.readlink(os.path.join(directory, fd)))
+            # A link has another name where it was made than where it was opened.
+            kinds.append(os.readlink(os.path.join(directory, fd)).replace("_link", "-link"))
     return sorted(kind for kind in kinds if kind.startswith(("anon_inode:bpf", "anon_inode:btf")))
 
 
