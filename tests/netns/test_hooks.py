@@ -498,6 +498,25 @@ def test_programs_of_others(node, tmp_path):
     assert len(attached(node)) == 2
 
 
+def test_a_program_at_a_child_cgroup_sees_the_frontend(node, tmp_path):
+    """It runs before ours, so that it can deny a Service; one after ours sees the pod."""
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1], [("http", "TCP", 81)])
+    foreign = Foreign(node, tmp_path)
+    node.start()
+    foreign.attach("deny", "multi")
+    assert client.ask(IP4, 81).servers == {"pod1": 1}
+    child = os.path.join(node.hooks.cgroup, "child")
+    os.mkdir(child)
+    foreign.attach("deny", "multi", cgroup=child)
+    assert script(client, """
+open(sys.argv[1] + "/cgroup.procs", "w").write("0")
+s = tcp(sys.argv[2]); out(s.connect_ex((sys.argv[2], 81)))""", child, IP4) == 1  # EPERM
+    assert client.ask(IP4, 81).servers == {"pod1": 1}
+    os.rmdir(child)
+
+
 def test_a_cgroup_that_somebody_has_for_himself(node, tmp_path):
     node.pod(1, 8080)
     client = node.pod(9)
