@@ -4,6 +4,8 @@
 Everything happens in network namespaces with random names, which go away at the end."""
 import argparse
 import contextlib
+import ctypes
+import json
 import os
 import statistics
 import subprocess
@@ -15,7 +17,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../tests/netns"))
 import exchange  # noqa: E402
 import node  # noqa: E402
+import test_hooks  # noqa: E402
 import test_hooks_udp  # noqa: E402
+from test_hooks import script  # noqa: E402
 from test_traffic import IP4, web  # noqa: E402
 
 
@@ -97,6 +101,35 @@ def looks(seconds, repeats):
         print(f"looks: a removed pin is back after: {ms(took)}")
 
 
+def run_stats(node_):
+    """{program: (nanoseconds, runs)} of the hooks."""
+    return {p["name"]: (p.get("run_time_ns", 0), p.get("run_cnt", 0))
+            for p in json.loads(node.run("bpftool", "-j", "prog", "show").stdout)
+            if p["id"] in test_hooks.attached(node_)}
+
+
+def hook_costs(n):
+    """What the kernel says of the time in each hook, its own two readings of the clock included."""
+    cases = {
+        "connect4, not a Service": "udp(ip).connect((direct, 8080))",
+        "connect4, TCP": "tcp(ip).connect((ip, 80))",
+        "connect4, UDP": "udp(ip).connect((ip, 53))",
+        "sendmsg4, UDP": "udp(ip).sendto(b'?', (ip, 53))",
+    }
+    with new_node() as node_, contextlib.closing(os.fdopen(
+            ctypes.CDLL("libbpf.so.1").bpf_enable_stats(0))):
+        pod = node_.pod(1, 8080)
+        client = node_.pod(9)
+        web(node_, [1])
+        node_.start()
+        for case, code in cases.items():
+            before, name = run_stats(node_), case.split(",")[0]
+            script(client, f"ip, direct = sys.argv[1:]\nfor _ in range({n}): {code}\nout(1)", IP4,
+                   pod.ip4)
+            time_ns, runs = (a - b for a, b in zip(run_stats(node_)[name], before[name]))
+            print(f"hooks: {case}: {time_ns / runs:.0f} ns")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--build", default="build", help="build directory")
@@ -106,9 +139,11 @@ def main():
     if os.geteuid() != 0:
         sys.exit("the benchmark makes network namespaces: run it as root")
     node.KPROXY = os.path.abspath(os.path.join(args.build, "kproxy"))
-    churn(args.seconds)
+    if args.seconds:
+        churn(args.seconds)
     sockets(args.sockets)
     looks(10, 50)
+    hook_costs(20000)
 
 
 main()
