@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "bpf/backend.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "bpf/programs.h"
 #include "bpf/ranges.h"
 #include "bpf/sockets.h"
+#include "bpf/stale.h"
 #include "kproxy/log.h"
 
 enum {
@@ -169,32 +169,11 @@ static void measure(const struct kp_bpf *bpf, const struct kp_plan *plan,
 	}
 }
 
-static enum kp_bpf_membership find(const struct kp_bpf *bpf, const struct kp_bpf_pair *pair,
-				   enum kp_bpf_scope scope)
-{
-	struct kp_bpf_dial dial = {
-		.port = ntohs(pair->frontend.port), .proto = IPPROTO_UDP, .scope = scope};
-	struct kp_target endpoint = {.port = ntohs(pair->endpoint.port)};
-	enum kp_family family = KP_IPV6;
-	size_t skip = 0;
-
-	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)pair->frontend.addr)) {
-		family = KP_IPV4;
-		skip = 12;
-	}
-	if (scope == KP_BPF_EXACT)
-		memcpy(dial.addr.bytes, (const char *)pair->frontend.addr + skip, 16 - skip);
-	memcpy(endpoint.addr.bytes, (const char *)pair->endpoint.addr + skip, 16 - skip);
-	return kp_bpf_table_find(bpf->tables[family], &dial, &endpoint);
-}
-
 static bool is_stale(void *arg, const struct kp_bpf_record *record)
 {
-	enum kp_bpf_membership found = find(arg, &record->pairs[0], KP_BPF_EXACT);
+	const struct kp_bpf *bpf = arg;
 
-	if (found == KP_BPF_UNKNOWN)
-		found = find(arg, &record->pairs[0], KP_BPF_NODE_PORT);
-	return found == KP_BPF_NO_MEMBER;
+	return kp_bpf_is_stale(bpf->tables, record);
 }
 
 /* Sockets that stay behind are no reason to give the hooks up. */
@@ -218,45 +197,6 @@ static void repoint_sockets(struct kp_bpf *bpf)
 	if (r == 0 && n.n_moved > 0)
 		kp_log_info("bpf", "connected UDP sockets moved to other endpoints", "sockets=%zu",
 			    n.n_moved);
-}
-
-static bool has_target(const struct kp_endpoint_set *set, const struct kp_target *target)
-{
-	for (uint32_t i = 0; i < set->n; i++)
-		if (set->slots[i].port == target->port &&
-		    kp_addr_equal(&set->slots[i].addr, &target->addr))
-			return true;
-	return false;
-}
-
-static bool lost_any(const struct kp_endpoint_set *have, const struct kp_endpoint_set *want)
-{
-	for (uint32_t i = 0; i < have->n; i++)
-		/* Most endpoints keep their slot. */
-		if ((i >= want->n ||
-		     memcmp(&have->slots[i], &want->slots[i], sizeof(have->slots[i])) != 0) &&
-		    !has_target(want, &have->slots[i]))
-			return true;
-	return false;
-}
-
-/* A UDP service port had an endpoint that it does not have any more. */
-static bool has_lost_udp_endpoints(const struct kp_plan *plan)
-{
-	for (size_t i = 0; i < plan->n_changes; i++) {
-		const struct kp_vservices *have = plan->changes[i].have;
-
-		for (size_t j = 0; j < have->n; j++) {
-			const struct kp_vservice *want = kp_vservices_find(&plan->changes[i].want,
-									   &have->items[j]);
-
-			if (have->items[j].proto == IPPROTO_UDP && want &&
-			    (lost_any(&have->items[j].cluster, &want->cluster) ||
-			     lost_any(&have->items[j].local, &want->local)))
-				return true;
-		}
-	}
-	return false;
 }
 
 static int apply_full(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_apply_stats *stats,
@@ -458,7 +398,7 @@ int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_apply
 			   : apply_incremental(bpf, plan, stats, err);
 
 	/* After a full plan, endpoints may have gone while nobody looked. */
-	if (r == 0 && bpf->settings.udp && (plan->full || has_lost_udp_endpoints(plan)))
+	if (r == 0 && bpf->settings.udp && (plan->full || kp_bpf_loses_udp_endpoints(plan)))
 		repoint_sockets(bpf);
 	return r;
 }

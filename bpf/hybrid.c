@@ -2,7 +2,8 @@
 /* --mode=bpf: nft, complete, and the socket hooks on top of it.
  *
  * nft is changed first: what the hooks do not translate, it does.  Whatever fails in the hooks,
- * they are removed and nft goes on alone until the next full plan; with --strict it is an error. */
+ * they are removed and nft goes on alone until the next full plan, which is asked for after a while
+ * when they had worked before; with --strict it is an error. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
