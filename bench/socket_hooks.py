@@ -48,6 +48,7 @@ def churn(seconds):
         took = [done - written for written, done in zip(changes.written, changes.done)]
         print(f"churn: {len(took)} changes and {len(seen)} connections in {seconds} s; from written "
               f"to in the kernel: {ms(took[1:])}")
+        print(f"churn: of it the sync: {ms(us * 1000 for us in changes.took_us[1:])}")
         print(f"churn: {sum(not changes.is_right(*row) for row in seen)} connections to an endpoint that "
               "the Service did not have")
         print(f"churn: {sum(age > 0 for age in ages)} connections began between the writing of a "
@@ -112,7 +113,7 @@ def hook_costs(n):
     """What the kernel says of the time in each hook, its own two readings of the clock included."""
     cases = {
         "connect4, not a Service": "udp(ip).connect((direct, 8080))",
-        "connect4, TCP": "tcp(ip).connect((ip, 80))",
+        "connect4, TCP": "s = tcp(ip); s.connect((ip, 80)); s.recv(99)",
         "connect4, UDP": "udp(ip).connect((ip, 53))",
         "sendmsg4, UDP": "udp(ip).sendto(b'?', (ip, 53))",
     }

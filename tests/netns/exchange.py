@@ -52,7 +52,7 @@ def endpoints(name, i):
 class Exchange:
     def __init__(self, node):
         self.node, self.buffer = node, b""
-        self.written, self.done = [], []  # ns; change i
+        self.written, self.done, self.took_us = [], [], []  # of change i; ns, ns, of the sync alone
         pod = node.pod(250)
         node.give_networks(pod, "10.181.0.0/24", "fd00:10:181::/64")
         pod.serve("", 8080)
@@ -84,6 +84,7 @@ class Exchange:
             if done:
                 assert len(done) == 1
                 self.done.append(time.monotonic_ns())
+                self.took_us.append(int(done[0].split(b" took_us=")[1].split()[0]))
                 return
 
     def run(self, seconds, n_clients=2):

@@ -136,6 +136,8 @@ def test_what_does_not_fit_goes_through_nft(node, tmp_path):
     wait_for("the others go on", lambda: "pod2" in client.ask(IP4, 80, count=20).servers)
     assert_undisturbed(load)
     assert is_hooked(node, client, IP4) and not is_hooked(node, client, BIG)
+    assert {f["layer"] for s in node.dump()["services"] if s["name"] == "big-20"
+            for f in s["frontends"]} == {"differs"}
     assert len(lines("error")) == 1, lines("error")
     assert "cannot grow" in lines("error")[0] and "Too many open files" in lines("error")[0]
     limit_descriptors(node, None)
