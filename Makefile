@@ -8,7 +8,8 @@
 #   make check-cluster KUBECONFIG=FILE  watches the API server of FILE from network namespaces, as root
 #   make fuzz FUZZ_SECONDS=60           feeds random bytes to all that parses (needs clang)
 #   make bench        measures, as root, and writes docs/performance.md; BENCH_ARGS=--help lists its flags
-#   make bench-iperf  measures the traffic of both modes, as root, and writes docs/performance-traffic.md
+#   make bench-iperf  measures the traffic of both modes and of kube-proxy's shape, as root, and writes
+#                     docs/performance-traffic.md and its plot
 #   make install      DESTDIR= PREFIX=/usr/local: program, man page, completion, systemd unit, documents
 #   make deb          leaves a Debian package in build/deb (needs tools/install-deps packages)
 #   make check-packages                 installs the package and runs the image in Debian roots of their own, as root

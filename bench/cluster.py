@@ -9,6 +9,7 @@ Local inside, half outside."""
 import hashlib
 import ipaddress
 import json
+from typing import NamedTuple
 
 N_ENDPOINTS = 5
 PODS = "10.128.0.0/9"
@@ -137,56 +138,74 @@ table ip bench {
 """
 
 
-def chain_name(kind, n, suffix=""):
-    text = f"bench/service-{n}/tcp/http{suffix}"
+class ServicePort(NamedTuple):
+    """What kube-proxy makes chains for."""
+    name: str  # "namespace/service/protocol/port"
+    ip: str
+    proto: str
+    port: int
+    addresses: list
+    target_port: int
+    node_port: int = None
+
+
+def service_port(n):
+    return ServicePort(f"bench/service-{n}/tcp/http", cluster_ip(n), "tcp", PORT, endpoints(n),
+                       TARGET_PORT, node_port(n))
+
+
+def chain_name(kind, text):
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:8].upper()}-{text}"
 
 
-def endpoint_chain(n, address):
-    return chain_name("endpoint", n, f"__{address}/{TARGET_PORT}")
+def endpoint_chain(p, address):
+    return chain_name("endpoint", f"{p.name}__{address}/{p.target_port}")
 
 
-def add_endpoint(n, address):
-    chain = endpoint_chain(n, address)
+def add_endpoint(p, address):
+    chain = endpoint_chain(p, address)
     return [f"add chain ip bench {chain}",
             f"add rule ip bench {chain} ip saddr {address} jump mark-for-masquerade",
-            f"add rule ip bench {chain} meta l4proto tcp dnat to {address}:{TARGET_PORT}"]
+            f"add rule ip bench {chain} meta l4proto {p.proto} dnat to {address}:{p.target_port}"]
 
 
-def service_rules(n, addresses):
-    chain = chain_name("service", n)
-    choice = ", ".join(f"{i} : goto {endpoint_chain(n, a)}" for i, a in enumerate(addresses))
-    return [f"add rule ip bench {chain} ip daddr {cluster_ip(n)} tcp dport {PORT} "
-            f"ip saddr != {PODS} jump mark-for-masquerade",
-            f"add rule ip bench {chain} numgen random mod {len(addresses)} vmap {{ {choice} }}"]
+def service_rules(p, pods):
+    chain = chain_name("service", p.name)
+    choice = ", ".join(f"{i} : goto {endpoint_chain(p, a)}" for i, a in enumerate(p.addresses))
+    return [f"add rule ip bench {chain} ip daddr {p.ip} {p.proto} dport {p.port} "
+            f"ip saddr != {pods} jump mark-for-masquerade",
+            f"add rule ip bench {chain} numgen random mod {len(p.addresses)} vmap {{ {choice} }}"]
 
 
-def add_service(n):
-    chain = chain_name("service", n)
-    lines = [line for a in endpoints(n) for line in add_endpoint(n, a)]
-    lines += [f"add chain ip bench {chain}", *service_rules(n, endpoints(n)),
-              f"add element ip bench cluster-ips {{ {cluster_ip(n)} }}",
-              f"add element ip bench service-ips {{ {cluster_ip(n)} . tcp . {PORT} : goto {chain} }}"]
-    if node_port(n):
-        external = chain_name("external", n)
+def add_service(p, pods):
+    chain = chain_name("service", p.name)
+    lines = [line for a in p.addresses for line in add_endpoint(p, a)]
+    lines += [f"add chain ip bench {chain}", *service_rules(p, pods),
+              f"add element ip bench cluster-ips {{ {p.ip} }}",
+              f"add element ip bench service-ips {{ {p.ip} . {p.proto} . {p.port} : goto {chain} }}"]
+    if p.node_port:
+        external = chain_name("external", p.name)
         lines += [f"add chain ip bench {external}",
                   f"add rule ip bench {external} jump mark-for-masquerade",
                   f"add rule ip bench {external} goto {chain}",
                   "add element ip bench service-nodeports "
-                  f"{{ tcp . {node_port(n)} : goto {external} }}"]
+                  f"{{ {p.proto} . {p.node_port} : goto {external} }}"]
     return lines
 
 
+def kube_proxy_ruleset(service_ports, pods=PODS):
+    return BASE + "\n".join(line for p in service_ports for line in add_service(p, pods)) + "\n"
+
+
 def kube_proxy_shape(n_services):
-    lines = [line for n in range(n_services) for line in add_service(n)]
-    return BASE + "\n".join(lines) + "\n"
+    return kube_proxy_ruleset(service_port(n) for n in range(n_services))
 
 
 def kube_proxy_change(n):
     """The last endpoint of a Service moves: a new chain, and new rules of the Service that name it.
     The old chain goes in a later transaction, which is not counted."""
-    addresses = endpoints(n)
-    addresses[-1] = addresses[-1].replace("10.", "11.", 1)
-    return "\n".join([*add_endpoint(n, addresses[-1]),
-                      f"flush chain ip bench {chain_name('service', n)}",
-                      *service_rules(n, addresses)]) + "\n"
+    moved = endpoints(n)[-1].replace("10.", "11.", 1)
+    p = service_port(n)._replace(addresses=endpoints(n)[:-1] + [moved])
+    return "\n".join([*add_endpoint(p, moved),
+                      f"flush chain ip bench {chain_name('service', p.name)}",
+                      *service_rules(p, PODS)]) + "\n"

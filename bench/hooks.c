@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How long does it take to fill the maps of the socket hooks, and to change endpoints?
+/* How long does it take to fill the maps of the socket hooks, and to change endpoints?  How much
+ * memory does a frontend take?
  *
  *     hooks FRONTENDS CHANGES
  *
  * Loads the programs without attaching them, puts frontends with four endpoints each, and then
  * moves one endpoint of one frontend after the other. */
+#include <dirent.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -44,19 +47,57 @@ static int put(struct kp_bpf_table *table, unsigned int i, unsigned int change)
 	return kp_bpf_table_put(table, &dial, &set, now_us());
 }
 
+static size_t map_bytes_of(const char *fd)
+{
+	char path[64], line[128];
+	size_t bytes = 0, value;
+	bool is_map = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%.9s", fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		is_map |= strncmp(line, "map_type:", 9) == 0;
+		if (sscanf(line, "memlock: %zu", &value) == 1)
+			bytes = value;
+	}
+	if (f)
+		fclose(f);
+	return is_map ? bytes : 0;
+}
+
+/* What the kernel says that all our maps take. */
+static size_t map_bytes(void)
+{
+	DIR *dir = opendir("/proc/self/fdinfo");
+	const struct dirent *entry;
+	size_t bytes = 0;
+
+	while (dir && (entry = readdir(dir)))
+		bytes += map_bytes_of(entry->d_name);
+	if (dir)
+		closedir(dir);
+	return bytes;
+}
+
 static int measure(struct kp_bpf_table *table, unsigned int n_frontends, unsigned int n_changes,
 		   const char *name)
 {
-	int64_t start_us = now_us(), loaded_us;
+	size_t kernel = map_bytes(), daemon = mallinfo2().uordblks;
+	int64_t start_us = now_us(), loading_us;
 	int r = 0;
 
 	for (unsigned int i = 0; i < n_frontends && r == 0; i++)
 		r = put(table, i, 0);
-	loaded_us = now_us();
+	loading_us = now_us() - start_us;
+	printf("%s: a frontend takes %.0f bytes besides its cells, and %.0f in the daemon\n", name,
+	       (double)(map_bytes() - kernel) / n_frontends,
+	       (double)(mallinfo2().uordblks - daemon) / n_frontends);
+	start_us = now_us();
 	for (unsigned int i = 0; i < n_changes && r == 0; i++)
 		r = put(table, i % n_frontends, 1 + i / n_frontends);
 	printf("%s: %u frontends in %.0f ms, %u changes, %.2f us each\n", name, n_frontends,
-	       (loaded_us - start_us) / 1e3, n_changes, (double)(now_us() - loaded_us) / n_changes);
+	       loading_us / 1e3, n_changes, (double)(now_us() - start_us) / n_changes);
 	return r;
 }
 

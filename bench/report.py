@@ -4,6 +4,7 @@ import importlib.util
 import os
 import statistics
 import sys
+import textwrap
 
 def median(values):
     return statistics.median(values)
@@ -185,6 +186,28 @@ def plot_connections(path, rounds):
                           for n, t in cases])
     axis.set(ylabel="TCP connections per second", ylim=(0, None))
     axis.grid(True, axis="y", alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def plot_bars(path, panels, labels, what):
+    """Medians and quartiles of ratios; panels: {title: {series: [values for each label]}}"""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=(10, 4 * len(panels)), squeeze=False)
+    for axis, (title, series) in zip(axes[:, 0], panels.items()):
+        width = 0.8 / len(series)
+        for i, (name, values) in enumerate(series.items()):
+            # One round has no quartiles.
+            quartiles = [statistics.quantiles(v, n=4) if len(v) > 1 else v * 3 for v in values]
+            axis.bar([k - 0.4 + (i + 0.5) * width for k in range(len(labels))],
+                     [m for _, m, _ in quartiles], width, label=name,
+                     yerr=[[m - low for low, m, _ in quartiles], [up - m for _, m, up in quartiles]])
+        axis.axhline(1, color="black", linewidth=0.5)
+        axis.set(title=title, ylabel=what, ylim=(0, 1.5), xticks=range(len(labels)))
+        axis.set_xticklabels([textwrap.fill(label, 16) for label in labels], fontsize=8)
+        axis.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 

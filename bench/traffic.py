@@ -4,6 +4,7 @@
 Everything happens in network namespaces with random names, which go away at the end."""
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -14,9 +15,12 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../tests/netns"))
+sys.path[:0] = [HERE, os.path.join(HERE, "../tests/netns")]
+import cluster  # noqa: E402
 import node  # noqa: E402
+import report  # noqa: E402
 
+MODES = ("kube-proxy", "nft", "bpf")  # the first is a ruleset of its shape
 IP, PODS = "10.96.0.10", (1, 2, 3)
 IPERF_IP, IPERF_PORT = "10.96.0.11", 5201
 # (name, protocol, port of the Service, port of the server)
@@ -31,13 +35,13 @@ TITLES = {"connections": "new TCP connections, 1/s", "tcp": "TCP requests on one
 
 
 class Bench:
-    """A node in one mode, with one Service, its servers, and clients in a pod and on the node."""
+    """A node in one mode, with two Services, their servers, and clients in a pod and on the node."""
 
     def __init__(self, args, directory, mode):
         self.args = args
         manifests = os.path.join(directory, mode)
         os.mkdir(manifests)
-        self.node = node.Node(manifests, mode)
+        self.node = node.Node(manifests, "bpf" if mode == "bpf" else "nft")
         try:
             self.clients = {"pod": self.node.pod(250), "node": self.node}
             for host in self.clients.values():
@@ -45,18 +49,28 @@ class Bench:
             self.node.run("sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_close=1")
             for number in PODS:
                 self.serve(self.node.pod(number))
-            self.node.write("web.json", node.node_object(), node.service(
-                "web", [IP], [(n, proto, port) for n, proto, port, _ in PORTS]),
-                node.endpointslice("web-4", "web", [f"10.180.0.{n}" for n in PODS],
-                                   [(n, proto, target) for n, proto, _, target in PORTS]))
-            # The connections of one iperf3 have to meet in one server.
-            self.node.write("iperf.json", node.service("iperf", [IPERF_IP], [("", "TCP", IPERF_PORT)]),
-                            node.endpointslice("iperf-4", "iperf", ["10.180.0.1"],
-                                               [("", "TCP", IPERF_PORT)]))
-            self.node.once()
+            self.program_kernel(mode)
         except BaseException:
             self.node.close()
             raise
+
+    def program_kernel(self, mode):
+        """The connections of one iperf3 have to meet in one server."""
+        pods = [f"10.180.0.{n}" for n in PODS]
+        if mode == "kube-proxy":
+            ports = [cluster.ServicePort(f"bench/web/{proto.lower()}/{name}", IP, proto.lower(), port,
+                                         pods, target) for name, proto, port, target in PORTS]
+            ports.append(cluster.ServicePort("bench/iperf/tcp/", IPERF_IP, "tcp", IPERF_PORT, pods[:1],
+                                             IPERF_PORT))
+            self.node.run("nft", "-f", "-", input=cluster.kube_proxy_ruleset(ports, "10.180.0.0/16"))
+            return
+        self.node.write("web.json", node.node_object(), node.service(
+            "web", [IP], [(n, proto, port) for n, proto, port, _ in PORTS]),
+            node.endpointslice("web-4", "web", pods,
+                               [(n, proto, target) for n, proto, _, target in PORTS]))
+        self.node.write("iperf.json", node.service("iperf", [IPERF_IP], [("", "TCP", IPERF_PORT)]),
+                        node.endpointslice("iperf-4", "iperf", pods[:1], [("", "TCP", IPERF_PORT)]))
+        self.node.once()
 
     def program(self, name):
         return [*PINNED, os.path.join(self.args.build, "bench", name)]
@@ -106,27 +120,43 @@ def spread(values, form):
 
 
 def ratios(rounds, figure, ours, theirs):
-    return spread([r[ours][figure] / r[theirs][figure] for r in rounds], "{:.3f}")
+    return [r[ours][figure] / r[theirs][figure] for r in rounds]
 
 
-def text(rounds):
+def table(*head, rows):
+    return [f"\n| | {' | '.join(head)} |", "| --- " + len(head) * "| ---: " + "|",
+            *(f"| {title} | {' | '.join(cells)} |" for title, cells in rows)]
+
+
+def text(rounds, figures):
+    """For each kind of client what was measured, and what became of it within each round."""
     lines = []
     for client in ("pod", "node"):
-        lines += [f"\nFrom {'a pod' if client == 'pod' else 'the node'}:\n",
-                  "| | nft | bpf | nft / direct | bpf / direct | bpf / nft |",
-                  "| --- | ---: | ---: | ---: | ---: | ---: |"]
-        for figure, title in TITLES.items():
-            if figure not in rounds[0][client, "nft", "service"]:
-                continue
-            form = "{:.0f}" if title.endswith("1/s") else "{:.1f}"
-            cells = [spread([r[client, mode, "service"][figure] for r in rounds], form)
-                     for mode in ("nft", "bpf")]
-            cells += [ratios(rounds, figure, (client, mode, "service"), (client, mode, "direct"))
-                      for mode in ("nft", "bpf")]
-            cells.append(ratios(rounds, figure, (client, "bpf", "service"),
-                                (client, "nft", "service")))
-            lines.append(f"| {title} | {' | '.join(cells)} |")
+        def service(mode, client=client):
+            return client, mode, "service"
+        measured, compared = [], []
+        for figure in figures:
+            form = "{:.0f}" if TITLES[figure].endswith("1/s") else "{:.1f}"
+            measured.append((TITLES[figure], [spread([r[service(mode)][figure] for r in rounds], form)
+                                              for mode in MODES]))
+            pairs = [(service(mode), (client, mode, "direct")) for mode in MODES]
+            pairs += [(service(b), service(a)) for a, b in itertools.combinations(MODES, 2)]
+            compared.append((TITLES[figure], [spread(ratios(rounds, figure, *pair), "{:.3f}")
+                                              for pair in pairs]))
+        lines += [f"\nFrom {'a pod' if client == 'pod' else 'the node'}:",
+                  *table(*MODES, rows=measured),
+                  *table(*(f"{mode} / direct" for mode in MODES),
+                         *(f"{b} / {a}" for a, b in itertools.combinations(MODES, 2)), rows=compared)]
     return "\n".join(lines) + "\n"
+
+
+def plot(path, rounds, figures):
+    report.plot_bars(path, {
+        f"from {'a pod' if client == 'pod' else 'the node'} (µs: less is better)": {
+            mode: [ratios(rounds, figure, (client, mode, "service"), (client, mode, "direct"))
+                   for figure in figures] for mode in MODES}
+        for client in ("pod", "node")}, [TITLES[figure] for figure in figures],
+        "through the Service / to the pod directly")
 
 
 def parse_args():
@@ -142,6 +172,8 @@ def parse_args():
     if args.quick:
         args.rounds, args.ms = 1, 50
         args.only = [what for what in args.only if not what.startswith("iperf")]
+    else:
+        report.check()
     args.build = os.path.abspath(args.build)
     return args
 
@@ -155,20 +187,25 @@ def main():
     with tempfile.TemporaryDirectory(prefix="kproxy-bench-") as directory, \
             contextlib.ExitStack() as stack:
         benches = {}
-        for mode in ("nft", "bpf"):
+        for mode in MODES:
             benches[mode] = Bench(args, directory, mode)
             stack.callback(benches[mode].close)
         measure_round(benches, ["connections"])  # warms up
         rounds = [measure_round(benches, args.only) for _ in range(args.rounds)]
         hooked = benches["bpf"].node.hooks.counters()
     assert hooked["connected"] > 0 and ("udp" not in args.only or hooked["sent"] > 0)
-    print(text(rounds))
+    figures = [figure for figure in TITLES if figure in rounds[0]["pod", "nft", "service"]]
+    print(text(rounds, figures))
     if args.quick:
         return
+    image = os.path.splitext(args.output)[0] + ".png"
+    plot(image, rounds, figures)
     with open(args.output, encoding="utf-8") as f:
         head = f.read().split("<!-- measured: begin -->")[0]
     with open(args.output, "w", encoding="utf-8") as f:
-        f.write(f"{head}<!-- measured: begin -->\n{args.rounds} rounds.\n{text(rounds)}"
+        f.write(f"{head}<!-- measured: begin -->\n{args.rounds} rounds. *kube-proxy* is a ruleset of the "
+                f"shape of its nftables mode (`bench/cluster.py`).\n{text(rounds, figures)}\n"
+                f"![Through the Service, against the pod directly]({os.path.basename(image)})\n"
                 "<!-- measured: end -->\n")
 
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "bpf/backend.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "bpf/programs.h"
 #include "bpf/ranges.h"
 #include "bpf/sockets.h"
+#include "bpf/stale.h"
 #include "kproxy/log.h"
 
 enum {
@@ -25,6 +25,7 @@ struct kp_bpf {
 	struct kp_bpf_programs *programs;
 	struct kp_bpf_table *tables[KP_N_FAMILIES];
 	struct kp_bpf_sockets *sockets; /* opened when needed */
+	bool overfull;
 };
 
 /* A generation that is being made. */
@@ -97,12 +98,12 @@ static int load(const struct kp_bpf *bpf, struct generation *g, struct kp_err *e
 
 /* Every socket from now on meets this generation, complete as it is. */
 static int swap(struct kp_bpf *bpf, struct generation *g, const struct kp_facts *facts,
-		struct kp_err *err)
+		struct kp_apply_stats *stats, struct kp_err *err)
 {
 	int r = kp_bpf_addrs_sync(kp_bpf_programs_node_addrs(g->programs), facts, err);
 
 	if (r == 0)
-		r = kp_bpf_programs_attach(g->programs, &bpf->cgroup, err);
+		r = kp_bpf_programs_attach(g->programs, &bpf->cgroup, &stats->n_ops, err);
 	if (r < 0)
 		return r;
 	let_go(bpf);
@@ -168,32 +169,11 @@ static void measure(const struct kp_bpf *bpf, const struct kp_plan *plan,
 	}
 }
 
-static enum kp_bpf_membership find(const struct kp_bpf *bpf, const struct kp_bpf_pair *pair,
-				   enum kp_bpf_scope scope)
-{
-	struct kp_bpf_dial dial = {
-		.port = ntohs(pair->frontend.port), .proto = IPPROTO_UDP, .scope = scope};
-	struct kp_target endpoint = {.port = ntohs(pair->endpoint.port)};
-	enum kp_family family = KP_IPV6;
-	size_t skip = 0;
-
-	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)pair->frontend.addr)) {
-		family = KP_IPV4;
-		skip = 12;
-	}
-	if (scope == KP_BPF_EXACT)
-		memcpy(dial.addr.bytes, (const char *)pair->frontend.addr + skip, 16 - skip);
-	memcpy(endpoint.addr.bytes, (const char *)pair->endpoint.addr + skip, 16 - skip);
-	return kp_bpf_table_find(bpf->tables[family], &dial, &endpoint);
-}
-
 static bool is_stale(void *arg, const struct kp_bpf_record *record)
 {
-	enum kp_bpf_membership found = find(arg, &record->pairs[0], KP_BPF_EXACT);
+	const struct kp_bpf *bpf = arg;
 
-	if (found == KP_BPF_UNKNOWN)
-		found = find(arg, &record->pairs[0], KP_BPF_NODE_PORT);
-	return found == KP_BPF_NO_MEMBER;
+	return kp_bpf_is_stale(bpf->tables, record);
 }
 
 /* Sockets that stay behind are no reason to give the hooks up. */
@@ -219,46 +199,8 @@ static void repoint_sockets(struct kp_bpf *bpf)
 			    n.n_moved);
 }
 
-static bool has_target(const struct kp_endpoint_set *set, const struct kp_target *target)
-{
-	for (uint32_t i = 0; i < set->n; i++)
-		if (set->slots[i].port == target->port &&
-		    kp_addr_equal(&set->slots[i].addr, &target->addr))
-			return true;
-	return false;
-}
-
-static bool lost_any(const struct kp_endpoint_set *have, const struct kp_endpoint_set *want)
-{
-	for (uint32_t i = 0; i < have->n; i++)
-		/* Most endpoints keep their slot. */
-		if ((i >= want->n ||
-		     memcmp(&have->slots[i], &want->slots[i], sizeof(have->slots[i])) != 0) &&
-		    !has_target(want, &have->slots[i]))
-			return true;
-	return false;
-}
-
-/* A UDP service port had an endpoint that it does not have any more. */
-static bool has_lost_udp_endpoints(const struct kp_plan *plan)
-{
-	for (size_t i = 0; i < plan->n_changes; i++) {
-		const struct kp_vservices *have = plan->changes[i].have;
-
-		for (size_t j = 0; j < have->n; j++) {
-			const struct kp_vservice *want = kp_vservices_find(&plan->changes[i].want,
-									   &have->items[j]);
-
-			if (have->items[j].proto == IPPROTO_UDP && want &&
-			    (lost_any(&have->items[j].cluster, &want->cluster) ||
-			     lost_any(&have->items[j].local, &want->local)))
-				return true;
-		}
-	}
-	return false;
-}
-
-static int apply_full(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
+static int apply_full(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_apply_stats *stats,
+		      struct kp_err *err)
 {
 	struct generation g = {0};
 	int r;
@@ -269,32 +211,69 @@ static int apply_full(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_
 		r = put_vservices(bpf, g.tables, plan->changes[i].owner, &plan->changes[i].want,
 				  err);
 	if (r == 0)
-		r = swap(bpf, &g, &plan->facts, err);
+		r = swap(bpf, &g, &plan->facts, stats, err);
+	if (r == 0)
+		bpf->overfull = false;
 	generation_clear(&g);
 	return r;
 }
 
-/* Moves everything into maps of twice the size. */
-static int grow(struct kp_bpf *bpf, const struct kp_facts *facts, struct kp_err *err)
+/* Maps of twice the size. */
+static int load_larger(const struct kp_bpf *bpf, struct generation *g, struct kp_err *err)
 {
-	struct generation g = {0};
-	int r;
-
 	for (int f = 0; f < KP_N_FAMILIES; f++) {
 		const struct kp_bpf_memory *m = kp_bpf_programs_memory(bpf->programs, f);
 
-		g.sizes[f] = (struct kp_bpf_sizes){2 * m->n_frontends, 2 * m->n_endpoints};
+		g->sizes[f] = (struct kp_bpf_sizes){2 * m->n_frontends, 2 * m->n_endpoints};
 	}
-	r = load(bpf, &g, err);
+	return load(bpf, g, err);
+}
+
+/* There are no larger maps to be had: what does not fit is left to nft, and all else goes on. */
+static void give_up_growing(struct kp_bpf *bpf, const char *owner, const struct kp_err *why)
+{
+	bpf->overfull = true;
+	kp_log_error("bpf",
+		     "the BPF maps are full and cannot grow; what does not fit goes through nft",
+		     "service=%s error=%s", owner, kp_log_quote(why->text));
+}
+
+/* Moves everything into larger maps, or gives that up. */
+static int grow(struct kp_bpf *bpf, const char *owner, const struct kp_facts *facts,
+		struct kp_apply_stats *stats, struct kp_err *err)
+{
+	struct generation g = {0};
+	struct kp_err why = KP_ERR_INIT;
+	int r = load_larger(bpf, &g, &why);
+
 	for (int f = 0; f < KP_N_FAMILIES && r == 0; f++) {
 		r = kp_bpf_table_copy(bpf->tables[f], g.tables[f], now_us());
 		if (r < 0)
-			r = kp_err_errno(err, -r, "copy BPF maps");
+			r = kp_err_errno(&why, -r, "copy BPF maps");
 	}
 	if (r == 0)
-		r = swap(bpf, &g, facts, err);
+		r = swap(bpf, &g, facts, stats, err);
+	else {
+		give_up_growing(bpf, owner, &why);
+		r = 0;
+	}
 	generation_clear(&g);
 	return r;
+}
+
+bool kp_bpf_can_grow(const struct kp_bpf *bpf)
+{
+	struct generation g = {0};
+	struct kp_err ignored = KP_ERR_INIT;
+	int r = load_larger(bpf, &g, &ignored);
+
+	generation_clear(&g);
+	return r == 0;
+}
+
+bool kp_bpf_is_overfull(const struct kp_bpf *bpf)
+{
+	return bpf->overfull;
 }
 
 struct dials {
@@ -359,35 +338,67 @@ static int remove_stale(struct kp_bpf *bpf, const struct kp_plan *plan, struct k
 	return r;
 }
 
-static int apply_incremental(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
+/* A hook that does not know a frontend leaves it to nft. */
+static int remove_vservices(struct kp_bpf *bpf, const struct kp_vservices *vs, struct kp_err *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < plan->n_changes && r == 0; i++) {
-		const struct kp_change *change = &plan->changes[i];
+	for (size_t i = 0; i < vs->n; i++) {
+		const struct kp_vservice *v = &vs->items[i];
 
-		while ((r = put_vservices(bpf, bpf->tables, change->owner, &change->want, err)) ==
-		       -ENOSPC) {
-			r = grow(bpf, &plan->facts, err);
-			if (r < 0)
-				break;
+		for (size_t j = 0; j < v->n_frontends && r == 0; j++) {
+			struct kp_bpf_dial dial = kp_bpf_dial_of(v, &v->frontends[j]);
+
+			r = kp_bpf_table_remove(bpf->tables[v->family], &dial, now_us());
 		}
 	}
+	return r < 0 ? kp_err_errno(err, -r, "remove a service from the BPF maps") : 0;
+}
+
+static int put_change(struct kp_bpf *bpf, const struct kp_plan *plan,
+		      const struct kp_change *change, struct kp_apply_stats *stats,
+		      struct kp_err *err)
+{
+	for (;;) {
+		int r = put_vservices(bpf, bpf->tables, change->owner, &change->want, err);
+
+		if (r != -ENOSPC)
+			return r;
+		if (bpf->overfull)
+			return remove_vservices(bpf, &change->want, err);
+		r = grow(bpf, change->owner, &plan->facts, stats, err);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int apply_incremental(struct kp_bpf *bpf, const struct kp_plan *plan,
+			     struct kp_apply_stats *stats, struct kp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < plan->n_changes && r == 0; i++)
+		r = put_change(bpf, plan, &plan->changes[i], stats, err);
 	if (r == 0)
 		r = remove_stale(bpf, plan, err);
 	if (r == 0 && plan->facts_changed)
 		r = kp_bpf_addrs_sync(kp_bpf_programs_node_addrs(bpf->programs), &plan->facts, err);
-	if (r == 0 && !kp_bpf_programs_are_attached(bpf->programs, &bpf->cgroup))
-		r = kp_bpf_programs_attach(bpf->programs, &bpf->cgroup, err);
 	return r;
 }
 
-int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err)
+bool kp_bpf_is_in_place(const struct kp_bpf *bpf)
 {
-	int r = plan->full ? apply_full(bpf, plan, err) : apply_incremental(bpf, plan, err);
+	return kp_bpf_programs_are_in_place(bpf->programs, &bpf->cgroup);
+}
+
+int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_apply_stats *stats,
+		 struct kp_err *err)
+{
+	int r = plan->full ? apply_full(bpf, plan, stats, err)
+			   : apply_incremental(bpf, plan, stats, err);
 
 	/* After a full plan, endpoints may have gone while nobody looked. */
-	if (r == 0 && bpf->settings.udp && (plan->full || has_lost_udp_endpoints(plan)))
+	if (r == 0 && bpf->settings.udp && (plan->full || kp_bpf_loses_udp_endpoints(plan)))
 		repoint_sockets(bpf);
 	return r;
 }

@@ -16,7 +16,19 @@ void kp_bpf_close(struct kp_bpf *bpf);
 
 /* Carries a plan out.  A full one makes new maps, and new programs take the place of the old ones;
  * an incremental one changes the maps, and does the same only when they are full.  After an error
- * the hooks may be wrong: remove them. */
-int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_err *err);
+ * the hooks may be wrong: remove them.  Adds to 'stats->n_ops' what had to be attached or pinned.
+ */
+int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_apply_stats *stats,
+		 struct kp_err *err);
+
+/* The hooks are attached and pinned as the last plan left them. */
+bool kp_bpf_is_in_place(const struct kp_bpf *bpf);
+
+/* The maps were full and could not grow: what did not fit is left to nft until the next full plan.
+ */
+bool kp_bpf_is_overfull(const struct kp_bpf *bpf);
+
+/* Larger maps can be made by now. */
+bool kp_bpf_can_grow(const struct kp_bpf *bpf);
 
 #endif

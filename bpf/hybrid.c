@@ -2,8 +2,13 @@
 /* --mode=bpf: nft, complete, and the socket hooks on top of it.
  *
  * nft is changed first: what the hooks do not translate, it does.  Whatever fails in the hooks,
- * they are removed and nft goes on alone until the next full plan; with --strict it is an error. */
+ * they are removed and nft goes on alone until the next full plan, which is asked for after a while
+ * when they had worked before; with --strict it is an error. */
 #include <errno.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "bpf/backend.h"
 #include "bpf/place.h"
@@ -11,17 +16,29 @@
 #include "kproxy/events.h"
 #include "kproxy/log.h"
 
+enum {
+	LOOK_MS = 50,
+	RETRY_LOOKS = 600 /* 30 s */
+};
+
 struct kp_backend {
 	struct kp_hook_settings settings;
 	struct kp_backend *nft;
 	struct kp_bpf *bpf;
 	bool hooked; /* the hooks are attached and in step */
+	bool lost;   /* they were, before an error */
+	int watch_fd, timer_fd;
+	unsigned int n_looks; /* since the last try to have all hooks back */
 };
 
 static void hybrid_close(struct kp_backend *be)
 {
 	if (!be)
 		return;
+	if (be->timer_fd >= 0)
+		close(be->timer_fd);
+	if (be->watch_fd >= 0)
+		close(be->watch_fd);
 	kp_bpf_close(be->bpf);
 	kp_nft_backend.close(be->nft);
 	free(be);
@@ -31,7 +48,10 @@ static int go_on_without(struct kp_backend *be, struct kp_err *err)
 {
 	struct kp_err ignored = KP_ERR_INIT;
 
+	be->lost |= be->hooked;
 	be->hooked = false;
+	be->n_looks = 0;
+	kp_bpf_close(KP_TAKE(be->bpf));
 	kp_bpf_remove_directory(be->settings.bpf_root, &ignored);
 	if (be->settings.strict)
 		return kp_err_wrap(err, "socket hooks");
@@ -49,6 +69,7 @@ static int hybrid_open(const struct kp_settings *settings, struct kp_backend **r
 	int r = kp_nft_backend.open(settings, &be->nft, err);
 
 	be->settings = settings->hooks;
+	be->watch_fd = be->timer_fd = -1;
 	/* Sources can be rewritten by nft only; those of the node are right by themselves. */
 	be->settings.node_only |= settings->masquerade_all;
 	if (r < 0) {
@@ -87,7 +108,8 @@ static void report_attached(const struct kp_hook_settings *settings)
 			    "missing=%s", kp_log_quote(missing));
 }
 
-static int apply_hooks(struct kp_backend *be, const struct kp_plan *plan, struct kp_err *err)
+static int apply_hooks(struct kp_backend *be, const struct kp_plan *plan,
+		       struct kp_apply_stats *stats, struct kp_err *err)
 {
 	int r = 0;
 
@@ -96,12 +118,13 @@ static int apply_hooks(struct kp_backend *be, const struct kp_plan *plan, struct
 	if (!be->bpf)
 		r = kp_bpf_open(&be->settings, &be->bpf, err);
 	if (r == 0)
-		r = kp_bpf_apply(be->bpf, plan, err);
+		r = kp_bpf_apply(be->bpf, plan, stats, err);
 	if (r < 0)
 		return go_on_without(be, err);
 	if (!be->hooked)
 		report_attached(&be->settings);
 	be->hooked = true;
+	be->lost = false;
 	return 0;
 }
 
@@ -110,7 +133,7 @@ static int hybrid_apply(struct kp_backend *be, const struct kp_plan *plan,
 {
 	int r = kp_nft_backend.apply(be->nft, plan, stats, err);
 
-	return r < 0 ? r : apply_hooks(be, plan, err);
+	return r < 0 ? r : apply_hooks(be, plan, stats, err);
 }
 
 static int hybrid_rebuild(struct kp_backend *be, const struct kp_plan *plan,
@@ -118,18 +141,64 @@ static int hybrid_rebuild(struct kp_backend *be, const struct kp_plan *plan,
 {
 	int r = kp_nft_backend.rebuild(be->nft, plan, stats, err);
 
-	return r < 0 ? r : apply_hooks(be, plan, err);
+	return r < 0 ? r : apply_hooks(be, plan, stats, err);
 }
 
-/* Changes of nft's side; pins and links are looked at in each sync. */
+static int start_timer(struct kp_backend *be)
+{
+	const struct timespec every = {.tv_nsec = LOOK_MS * 1000000};
+	const struct itimerspec spec = {.it_value = every, .it_interval = every};
+
+	be->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return be->timer_fd < 0 ? -1 : timerfd_settime(be->timer_fd, 0, &spec, NULL);
+}
+
+static int watch_both(struct kp_backend *be, int nft_fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	be->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (be->watch_fd < 0 || start_timer(be) < 0 ||
+	    epoll_ctl(be->watch_fd, EPOLL_CTL_ADD, nft_fd, &event) < 0 ||
+	    epoll_ctl(be->watch_fd, EPOLL_CTL_ADD, be->timer_fd, &event) < 0)
+		return -errno;
+	return 0;
+}
+
+/* nft tells of changes.  Nothing tells that a link was detached or a pin removed, so that these are
+ * looked at now and then. */
 static int hybrid_watch(struct kp_backend *be, int *ret_fd, struct kp_err *err)
 {
-	return kp_nft_backend.watch(be->nft, ret_fd, err);
+	int nft_fd, r = kp_nft_backend.watch(be->nft, &nft_fd, err);
+
+	if (r < 0)
+		return r;
+	r = watch_both(be, nft_fd);
+	if (r < 0)
+		return kp_err_errno(err, -r, "watch the socket hooks");
+	*ret_fd = be->watch_fd;
+	return 0;
+}
+
+/* What failed after it had worked may work again: perhaps there was no memory. */
+static bool should_retry(struct kp_backend *be)
+{
+	bool overfull = be->hooked && kp_bpf_is_overfull(be->bpf);
+
+	if ((!be->lost && !overfull) || ++be->n_looks < RETRY_LOOKS)
+		return false;
+	be->n_looks = 0;
+	return be->lost || kp_bpf_can_grow(be->bpf);
 }
 
 static bool hybrid_was_changed(struct kp_backend *be)
 {
-	return kp_nft_backend.was_changed(be->nft);
+	bool changed = kp_nft_backend.was_changed(be->nft);
+	uint64_t n_ticks;
+
+	if (read(be->timer_fd, &n_ticks, sizeof(n_ticks)) < 0)
+		return changed;
+	return (be->hooked && !kp_bpf_is_in_place(be->bpf)) || should_retry(be) || changed;
 }
 
 static bool hybrid_missed_change(struct kp_backend *be)

@@ -6,35 +6,30 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Opens a pinned link to this cgroup.  A link of another one, or of one that is gone, is of no use:
- * -1. */
-static int open_link(const char *path, const struct kp_bpf_cgroup *cgroup,
-		     struct bpf_link_info *ret)
+/* A detached link says that it belongs to no cgroup. */
+static bool is_link_of(int fd, const struct kp_bpf_cgroup *cgroup, struct bpf_link_info *ret)
 {
 	__u32 size = sizeof(*ret);
+
+	memset(ret, 0, sizeof(*ret));
+	return bpf_obj_get_info_by_fd(fd, ret, &size) == 0 && ret->type == BPF_LINK_TYPE_CGROUP &&
+	       ret->cgroup.cgroup_id == cgroup->id;
+}
+
+/* -1 when there is no link to this cgroup. */
+static int update_link(const char *path, const struct bpf_program *program,
+		       const struct kp_bpf_cgroup *cgroup)
+{
+	struct bpf_link_info info;
 	int fd = bpf_obj_get(path);
 
 	if (fd < 0)
 		return -1;
-	memset(ret, 0, sizeof(*ret));
-	if (bpf_obj_get_info_by_fd(fd, ret, &size) == 0 && ret->type == BPF_LINK_TYPE_CGROUP &&
-	    ret->cgroup.cgroup_id == cgroup->id)
+	if (is_link_of(fd, cgroup, &info) &&
+	    bpf_link_update(fd, bpf_program__fd(program), NULL) == 0)
 		return fd;
 	close(fd);
 	return -1;
-}
-
-static bool update_link(const char *path, const struct bpf_program *program,
-			const struct kp_bpf_cgroup *cgroup)
-{
-	struct bpf_link_info info;
-	int r, fd = open_link(path, cgroup, &info);
-
-	if (fd < 0)
-		return false;
-	r = bpf_link_update(fd, bpf_program__fd(program), NULL);
-	close(fd);
-	return r == 0;
 }
 
 static int pin_link(int fd, const char *path, struct kp_err *err)
@@ -47,12 +42,12 @@ static int pin_link(int fd, const char *path, struct kp_err *err)
 }
 
 int kp_bpf_link_put(const char *path, const struct bpf_program *program,
-		    const struct kp_bpf_cgroup *cgroup, struct kp_err *err)
+		    const struct kp_bpf_cgroup *cgroup, bool *ret_is_new, struct kp_err *err)
 {
-	int r, fd;
+	int r, fd = update_link(path, program, cgroup);
 
-	if (update_link(path, program, cgroup))
-		return 0;
+	if (fd >= 0)
+		return fd;
 	fd = bpf_link_create(bpf_program__fd(program), cgroup->fd,
 			     bpf_program__expected_attach_type(program), NULL);
 	if (fd == -EPERM)
@@ -63,21 +58,17 @@ int kp_bpf_link_put(const char *path, const struct bpf_program *program,
 	if (fd < 0)
 		return kp_err_errno(err, -fd, "attach %s", bpf_program__name(program));
 	r = pin_link(fd, path, err);
-	close(fd);
-	return r;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_is_new = true;
+	return fd;
 }
 
-bool kp_bpf_link_runs(const char *path, const struct bpf_program *program,
-		      const struct kp_bpf_cgroup *cgroup)
+bool kp_bpf_link_runs(int fd, uint32_t program_id, const struct kp_bpf_cgroup *cgroup)
 {
-	struct bpf_prog_info mine = {0};
 	struct bpf_link_info info;
-	__u32 size = sizeof(mine);
-	int fd = open_link(path, cgroup, &info);
 
-	if (fd < 0)
-		return false;
-	close(fd);
-	return bpf_obj_get_info_by_fd(bpf_program__fd(program), &mine, &size) == 0 &&
-	       info.prog_id == mine.id;
+	return is_link_of(fd, cgroup, &info) && info.prog_id == program_id;
 }

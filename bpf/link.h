@@ -9,12 +9,12 @@
 #include "bpf/place.h"
 
 /* Makes the link that is pinned at 'path' run 'program' at the cgroup.  A link that is there is
- * updated in one step, so that every socket meets the old program or the new one. */
+ * updated in one step, so that every socket meets the old program or the new one; else
+ * '*ret_is_new' becomes true.  Returns a descriptor of the link, which the caller closes. */
 int kp_bpf_link_put(const char *path, const struct bpf_program *program,
-		    const struct kp_bpf_cgroup *cgroup, struct kp_err *err);
+		    const struct kp_bpf_cgroup *cgroup, bool *ret_is_new, struct kp_err *err);
 
-/* The link pinned at 'path' runs exactly this program at the cgroup. */
-bool kp_bpf_link_runs(const char *path, const struct bpf_program *program,
-		      const struct kp_bpf_cgroup *cgroup);
+/* The link runs this program at the cgroup: nobody detached it or gave it another program. */
+bool kp_bpf_link_runs(int fd, uint32_t program_id, const struct kp_bpf_cgroup *cgroup);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "bpf/place.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -95,6 +96,21 @@ int kp_bpf_make_directory(const char *root, struct kp_err *err)
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return kp_err_errno(err, errno, "make %s", path);
 	return 0;
+}
+
+size_t kp_bpf_count_pins(const char *root)
+{
+	kp_autofree char *path = kp_xasprintf("%s/" KP_BPF_DIRECTORY, root);
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
+	size_t n = 0;
+
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir)))
+		n += entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)

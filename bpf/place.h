@@ -3,6 +3,7 @@
 #ifndef KPROXY_BPF_PLACE_H
 #define KPROXY_BPF_PLACE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kproxy/err.h"
@@ -23,6 +24,9 @@ int kp_bpf_open_cgroup(const char *path, struct kp_bpf_cgroup *ret, struct kp_er
 /* Makes sure that 'root' is a bpf file system, mounting one where there is none, and that our
  * directory exists there. */
 int kp_bpf_make_directory(const char *root, struct kp_err *err);
+
+/* How many pins are in our directory. */
+size_t kp_bpf_count_pins(const char *root);
 
 /* Removes our directory with all that is pinned in it: the hooks go with the last pin.  Nothing
  * there is no error. */

@@ -13,10 +13,22 @@
 #include "bpf/privileges.h"
 #include "sock.skel.h"
 
+enum {
+	MAX_HOOKS = 8
+};
+
+struct hook {
+	int link_fd;
+	uint32_t program_id;
+};
+
 struct kp_bpf_programs {
 	struct sock_bpf *skel;
 	const char *root;
 	bool udp;
+	size_t n_hooks; /* that are attached */
+	struct hook hooks[MAX_HOOKS];
+	size_t n_pins; /* in our directory, with those of others */
 	struct kp_bpf_memory memory[KP_N_FAMILIES];
 	int services_fds[KP_N_FAMILIES];
 };
@@ -229,7 +241,7 @@ static char *link_path(const struct kp_bpf_programs *programs, const struct bpf_
 
 /* The programs hold their maps; pins are for the next generation, for `kproxy dump` and for people.
  */
-static int pin_maps(const struct kp_bpf_programs *programs, struct kp_err *err)
+static int pin_maps(const struct kp_bpf_programs *programs, size_t *n_new, struct kp_err *err)
 {
 	struct bpf_map *map;
 
@@ -238,47 +250,70 @@ static int pin_maps(const struct kp_bpf_programs *programs, struct kp_err *err)
 
 		if (bpf_map__is_internal(map))
 			continue;
-		if (unlink(path) < 0 && errno != ENOENT)
-			return kp_err_errno(err, errno, "remove %s", path);
+		if (unlink(path) < 0) {
+			if (errno != ENOENT)
+				return kp_err_errno(err, errno, "remove %s", path);
+			++*n_new;
+		}
 		if (bpf_obj_pin(bpf_map__fd(map), path) < 0)
 			return kp_err_errno(err, errno, "pin %s", path);
 	}
 	return 0;
 }
 
+static int attach_one(struct kp_bpf_programs *programs, const struct bpf_program *program,
+		      const struct kp_bpf_cgroup *cgroup, size_t *n_new, struct kp_err *err)
+{
+	kp_autofree char *path = link_path(programs, program);
+	struct hook *hook = &programs->hooks[programs->n_hooks];
+	struct bpf_prog_info info = {0};
+	__u32 size = sizeof(info);
+	bool is_new = false;
+	int r = bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size);
+
+	if (r < 0)
+		return kp_err_errno(err, -r, "program %s", bpf_program__name(program));
+	r = kp_bpf_link_put(path, program, cgroup, &is_new, err);
+	if (r < 0)
+		return r;
+	*hook = (struct hook){.link_fd = r, .program_id = info.id};
+	programs->n_hooks++;
+	*n_new += is_new;
+	return 0;
+}
+
 int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf_cgroup *cgroup,
-			   struct kp_err *err)
+			   size_t *n_new, struct kp_err *err)
 {
 	struct bpf_program *program;
 	int r = kp_bpf_make_directory(programs->root, err);
 
-	if (r < 0)
-		return r;
 	bpf_object__for_each_program (program, programs->skel->obj) {
 		kp_autofree char *path = link_path(programs, program);
 
-		if (is_wanted(programs, program))
-			r = kp_bpf_link_put(path, program, cgroup, err);
-		else
-			unlink(path);
 		if (r < 0)
 			return r;
+		if (is_wanted(programs, program))
+			r = attach_one(programs, program, cgroup, n_new, err);
+		else
+			unlink(path);
 	}
-	return pin_maps(programs, err);
+	if (r == 0)
+		r = pin_maps(programs, n_new, err);
+	programs->n_pins = kp_bpf_count_pins(programs->root);
+	return r;
 }
 
-bool kp_bpf_programs_are_attached(const struct kp_bpf_programs *programs,
+bool kp_bpf_programs_are_in_place(const struct kp_bpf_programs *programs,
 				  const struct kp_bpf_cgroup *cgroup)
 {
-	struct bpf_program *program;
+	for (size_t i = 0; i < programs->n_hooks; i++) {
+		const struct hook *hook = &programs->hooks[i];
 
-	bpf_object__for_each_program (program, programs->skel->obj) {
-		kp_autofree char *path = link_path(programs, program);
-
-		if (is_wanted(programs, program) && !kp_bpf_link_runs(path, program, cgroup))
+		if (!kp_bpf_link_runs(hook->link_fd, hook->program_id, cgroup))
 			return false;
 	}
-	return true;
+	return kp_bpf_count_pins(programs->root) == programs->n_pins;
 }
 
 static void unmap(void *p, size_t size)
@@ -291,6 +326,8 @@ void kp_bpf_programs_free(struct kp_bpf_programs *programs)
 {
 	if (!programs)
 		return;
+	for (size_t i = 0; i < programs->n_hooks; i++)
+		close(programs->hooks[i].link_fd);
 	for (int f = 0; f < KP_N_FAMILIES; f++) {
 		const struct kp_bpf_memory *m = &programs->memory[f];
 

@@ -21,16 +21,17 @@ int kp_bpf_programs_load(const struct kp_hook_settings *settings,
 			 struct kp_bpf_programs **ret, struct kp_err *err);
 
 /* Attaches to the cgroup in one step for each hook, in the place of whatever generation
- * is there, and pins links and maps, so that they stay when the process ends. */
+ * is there, and pins links and maps, so that they stay when the process ends.  Adds to '*n_new' how
+ * many of them were not there before.  Once for each generation. */
 int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf_cgroup *cgroup,
-			   struct kp_err *err);
+			   size_t *n_new, struct kp_err *err);
 
-/* Every hook at the cgroup runs the program of this generation.  It does not after somebody removed
- * the pins, or another kproxy started. */
-bool kp_bpf_programs_are_attached(const struct kp_bpf_programs *programs,
+/* Every hook at the cgroup runs the program of this generation, and all is pinned.  It is not after
+ * somebody detached or removed something, or another kproxy started. */
+bool kp_bpf_programs_are_in_place(const struct kp_bpf_programs *programs,
 				  const struct kp_bpf_cgroup *cgroup);
 
-/* Frees the process's part; attached programs go on. */
+/* Frees the process's part; attached programs go on as long as they are pinned. */
 void kp_bpf_programs_free(struct kp_bpf_programs *programs);
 
 /* The memory of a family's maps, valid until the programs are freed. */

@@ -288,7 +288,7 @@ enum kp_bpf_membership kp_bpf_table_find(const struct kp_bpf_table *table,
 	for (uint32_t i = 0; i < f->n; i++) {
 		struct kp_target target = read_endpoint(table, f->first + i);
 
-		if (target.port == endpoint->port && kp_addr_equal(&target.addr, &endpoint->addr))
+		if (kp_target_compare(&target, endpoint) == 0)
 			return KP_BPF_MEMBER;
 	}
 	return KP_BPF_NO_MEMBER;

@@ -9,7 +9,7 @@ from node import Node
 def pytest_generate_tests(metafunc):
     """A module whose tests send packets says in MODES in which modes they run."""
     if "mode" in metafunc.fixturenames:
-        metafunc.parametrize("mode", getattr(metafunc.module, "MODES", ("nft",)))
+        metafunc.parametrize("mode", getattr(metafunc.module, "MODES", ("nft",)), scope="module")
 
 
 def make_node(directory, mode="nft"):
@@ -28,6 +28,6 @@ def node(tmp_path, mode):
 
 
 @pytest.fixture(scope="module")
-def shared_node(tmp_path_factory):
+def shared_node(tmp_path_factory, mode):
     """One node for all tests of a file that only ask."""
-    yield from make_node(tmp_path_factory.mktemp("manifests"))
+    yield from make_node(tmp_path_factory.mktemp("manifests"), mode)

@@ -8,6 +8,8 @@ import pytest
 
 from node import Node, endpoint, endpointslice, service, wait_for
 
+MODES = ("nft", "bpf")
+
 PORTS = {"tcp": ("http", 80, 30080), "udp": ("dns", 53, 30053)}
 # Pods and their addresses, the networks of many clients, cluster, external and load balancer IP.
 FAMILIES = {"IPv4": ("10.180.0.{}", "10.180.64.0/18", "10.180.{}.{}", "10.96.0.10", "203.0.113.1",

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from exchange import SERVICES, Exchange
 from node import Node, endpoint, endpointslice, node_object, service, wait_for
 
 MODES = ("nft", "bpf")
@@ -201,3 +202,15 @@ def test_first_endpoint_comes_and_goes_under_load(node, family):  # DP-8
         assert got.servers and set(got.errors) == {"ConnectionRefusedError"}
         assert got.slowest < 0.5
     assert_nothing_leaked(sniffer, family)
+
+
+def test_nobody_meets_an_endpoint_that_is_not_the_services(node):
+    exchange = Exchange(node)
+    seen = exchange.run(SECONDS)
+    assert [row for row in seen if not exchange.is_right(*row)] == []
+    assert len(seen) > 200 and {row[0] for row in seen} == set(SERVICES)
+    assert len(exchange.done) > 20
+    # The test of the test: by the states of a second before, most would be wrong.
+    exchange.written = [t + 10**9 for t in exchange.written]
+    exchange.done = [t + 10**9 for t in exchange.done]
+    assert sum(not exchange.is_right(*row) for row in seen) > len(seen) / 4

@@ -88,6 +88,27 @@ def test_every_way_to_connect(node):
 a = (sys.argv[1], 80); s = socket(family_of(a[0]), SOCK_STREAM); {code}; out(server(s.recv(99)))""", ip) == "pod1", code
 
 
+def test_io_uring(node, tmp_path):
+    """connect() by the process itself and by a thread of the kernel."""
+    program = tmp_path / "io_uring_connect"
+    run("gcc", "-D_GNU_SOURCE", "-Wall", "-Werror", "-o", program,
+        os.path.join(os.path.dirname(__file__), "io_uring_connect.c"), "-luring")
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    for ip in (IP4, IP6):
+        with counted(node, connected=2):
+            result = client.run(program, ip, 80, check=False)
+            if result.returncode == 4:
+                pytest.skip("the kernel has no io_uring, or it is turned off")
+            assert [line.split()[0] for line in result.stdout.splitlines()] == 2 * ["pod1"]
+    web(node, [])
+    wait_for("no endpoint", lambda: client.ask(IP4, 80).errors)
+    with counted(node, refused=2):
+        assert client.run(program, IP4, 80).stdout.split() == 2 * ["ECONNREFUSED"]
+
+
 def test_wildcard_and_loopback_in_a_pod_are_the_pod_itself(node):
     node.pod(1, 8080)
     client = node.pod(9, 30080)  # serves the number of a node port
@@ -416,114 +437,6 @@ exec "$@" """, node.hooks.cgroup2, *argv)
     assert served(node) == {"10.180.0.1"} and attached(node) == set()
 
 
-# Opens connected sockets, and answers each line with what every one of them gets, as a set.
-CONNECTED = PRELUDE + r"""
-import os, resource
-ip, n, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-resource.setrlimit(resource.RLIMIT_NOFILE, (n + 100, n + 100))
-def connected(): s = udp(ip); s.connect((ip, 53)); return s
-if how == "fork":
-    socks = [connected() for _ in range(n)]
-    if os.fork(): os._exit(0)
-elif how == "pass":
-    a, b = socketpair(AF_UNIX, SOCK_DGRAM)
-    b.settimeout(5)
-    if os.fork() == 0:
-        for s in [connected() for _ in range(n)]: send_fds(a, [b"x"], [s.fileno()])
-        os._exit(0)
-    socks = [socket(fileno=recv_fds(b, 9, 1)[1][0]) for _ in range(n)]
-    os.wait()
-    for s in socks: s.settimeout(1.5)
-else:
-    socks = [connected() for _ in range(n)]
-ports = [s.getsockname()[1] for s in socks]
-print("ready", flush=True)
-for _ in sys.stdin:
-    got = set()
-    for s in socks:
-        try: s.send(b"?"); got.add(server(s.recv(99)))
-        except OSError as e: got.add(repr(e))
-        got.add(s.getpeername()[0])
-    got.add(ports == [s.getsockname()[1] for s in socks])
-    print(*sorted(map(str, got)), flush=True)
-"""
-
-
-class Connected:
-    def __init__(self, host, ip, n=3, how="own"):
-        self.process = host.popen(sys.executable, "-c", CONNECTED, ip, n, how, stdin=-1, stdout=-1)
-        assert self.process.stdout.readline() == "ready\n"
-
-    def ask(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().split()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.stdout.read()
-
-
-@pytest.mark.parametrize("how", ["own", "fork", "pass"])
-def test_connected_udp_sockets_follow_their_frontend(node, how):  # CT-1
-    for n in (1, 2):
-        node.pod(n, 8080)
-    client = node.pod(9)
-    web(node, [1])
-    node.start()
-    for ip, name in ((IP4, IP4), (IP6, IP6), (f"::ffff:{IP4}", f"::ffff:{IP4}")):
-        web(node, [1])
-        wait_for("pod1", lambda: client.ask(IP4, 53, "udp").servers == {"pod1": 1})
-        sockets = Connected(client, ip, how=how)
-        want = sorted([name, "True", "pod1"])
-        assert sockets.ask() == want
-        web(node, [1, 2])  # nobody leaves
-        wait_for("pod2", lambda: "pod2" in client.ask(IP4, 53, "udp").servers)
-        assert sockets.ask() == want
-        web(node, [2])
-        wait_for("the move", lambda: sockets.ask() == sorted([name, "True", "pod2"]))
-        sockets.close()
-
-
-def test_ten_thousand_connected_udp_sockets_follow(node):
-    for n in (1, 2):
-        node.pod(n, 8080)
-    client = node.pod(9)
-    web(node, [1])
-    node.start()
-    sockets = Connected(client, IP4, 10000)
-    web(node, [2])
-    wait_for("pod2", lambda: client.ask(IP4, 53, "udp").servers == {"pod2": 1})
-    assert sockets.ask() == sorted([IP4, "True", "pod2"])
-    sockets.close()
-
-
-def test_connected_udp_sockets_stay_when_the_last_endpoint_goes(node):  # CT-6
-    node.pod(1, 8080)
-    client = node.pod(9)
-    web(node, [1])
-    node.start()
-    sockets = Connected(client, IP4)
-    web(node, [])
-    wait_for("no endpoint", lambda: client.ask(IP4, 80).errors)
-    assert sockets.ask() == sorted([IP4, "True", "pod1"])
-    sockets.close()
-
-
-def test_a_connected_socket_that_lost_its_endpoint_while_nobody_looked(node):
-    for n in (1, 2):
-        node.pod(n, 8080)
-    client = node.pod(9)
-    web(node, [1])
-    node.start()
-    sockets = Connected(client, IP4)
-    node.stop(signal.SIGKILL)
-    web(node, [2])
-    node.start()
-    assert sockets.ask() == sorted([IP4, "True", "pod2"])
-    sockets.close()
-
-
 def test_dump_shows_both_layers(node):
     web(node, [1, 2])
     node.write("sticky.json", service("sticky", ["10.96.0.20"], [("http", "TCP", 80)],
@@ -583,6 +496,25 @@ def test_programs_of_others(node, tmp_path):
     node.stop()
     node.run(*node.argv("--cleanup"))
     assert len(attached(node)) == 2
+
+
+def test_a_program_at_a_child_cgroup_sees_the_frontend(node, tmp_path):
+    """It runs before ours, so that it can deny a Service; one after ours sees the pod."""
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [1], [("http", "TCP", 81)])
+    foreign = Foreign(node, tmp_path)
+    node.start()
+    foreign.attach("deny", "multi")
+    assert client.ask(IP4, 81).servers == {"pod1": 1}
+    child = os.path.join(node.hooks.cgroup, "child")
+    os.mkdir(child)
+    foreign.attach("deny", "multi", cgroup=child)
+    assert script(client, """
+open(sys.argv[1] + "/cgroup.procs", "w").write("0")
+s = tcp(sys.argv[2]); out(s.connect_ex((sys.argv[2], 81)))""", child, IP4) == 1  # EPERM
+    assert client.ask(IP4, 81).servers == {"pod1": 1}
+    os.rmdir(child)
 
 
 def test_a_cgroup_that_somebody_has_for_himself(node, tmp_path):

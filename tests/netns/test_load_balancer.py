@@ -6,6 +6,8 @@ import pytest
 
 from node import Node, endpointslice, node_object, service, wait_for
 
+MODES = ("nft", "bpf")
+
 FAMILIES = {
     "IPv4": {"cluster": "10.96.0.10", "external": "203.0.113.1", "vip": "203.0.113.101",
              "proxy": "203.0.113.102", "pod": "10.180.0.1", "node": Node.IP4,

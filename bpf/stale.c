@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "bpf/stale.h"
+
+#include <arpa/inet.h>
+
+static enum kp_bpf_membership find(struct kp_bpf_table *const tables[KP_N_FAMILIES],
+				   const struct kp_bpf_pair *pair, enum kp_bpf_scope scope)
+{
+	struct kp_bpf_dial dial = {
+		.port = ntohs(pair->frontend.port), .proto = IPPROTO_UDP, .scope = scope};
+	struct kp_target endpoint = {.port = ntohs(pair->endpoint.port)};
+	enum kp_family family = KP_IPV6;
+	size_t skip = 0;
+
+	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)pair->frontend.addr)) {
+		family = KP_IPV4;
+		skip = 12;
+	}
+	if (scope == KP_BPF_EXACT)
+		memcpy(dial.addr.bytes, (const char *)pair->frontend.addr + skip, 16 - skip);
+	memcpy(endpoint.addr.bytes, (const char *)pair->endpoint.addr + skip, 16 - skip);
+	return kp_bpf_table_find(tables[family], &dial, &endpoint);
+}
+
+bool kp_bpf_is_stale(struct kp_bpf_table *const tables[KP_N_FAMILIES],
+		     const struct kp_bpf_record *record)
+{
+	enum kp_bpf_membership found = find(tables, &record->pairs[0], KP_BPF_EXACT);
+
+	if (found == KP_BPF_UNKNOWN)
+		found = find(tables, &record->pairs[0], KP_BPF_NODE_PORT);
+	return found == KP_BPF_NO_MEMBER;
+}
+
+static bool has_target(const struct kp_endpoint_set *set, const struct kp_target *target)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (kp_target_compare(&set->slots[i], target) == 0)
+			return true;
+	return false;
+}
+
+static bool lost_any(const struct kp_endpoint_set *have, const struct kp_endpoint_set *want)
+{
+	for (uint32_t i = 0; i < have->n; i++)
+		/* Most endpoints keep their slot. */
+		if ((i >= want->n || kp_target_compare(&have->slots[i], &want->slots[i]) != 0) &&
+		    !has_target(want, &have->slots[i]))
+			return true;
+	return false;
+}
+
+bool kp_bpf_loses_udp_endpoints(const struct kp_plan *plan)
+{
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		const struct kp_vservices *have = plan->changes[i].have;
+
+		for (size_t j = 0; j < have->n; j++) {
+			const struct kp_vservice *want = kp_vservices_find(&plan->changes[i].want,
+									   &have->items[j]);
+
+			if (have->items[j].proto == IPPROTO_UDP && want &&
+			    (lost_any(&have->items[j].cluster, &want->cluster) ||
+			     lost_any(&have->items[j].local, &want->local)))
+				return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which connected UDP sockets a plan leaves behind.  Pure. */
+#ifndef KPROXY_BPF_STALE_H
+#define KPROXY_BPF_STALE_H
+
+#include "bpf/table.h"
+
+/* A UDP service port had an endpoint that it does not have any more: sockets may be at it. */
+bool kp_bpf_loses_udp_endpoints(const struct kp_plan *plan);
+
+/* The endpoint of a connected socket left its frontend, while others are there (CT-1, CT-6).
+ * 'tables' hold what is installed. */
+bool kp_bpf_is_stale(struct kp_bpf_table *const tables[KP_N_FAMILIES],
+		     const struct kp_bpf_record *record);
+
+#endif
