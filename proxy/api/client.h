@@ -31,7 +31,7 @@ struct kp_request_handler {
 
 /* How many requests are sent: watches do not count (RF-31). */
 struct kp_request_limit {
-	double per_s; /* 0: as many as there are */
+	double per_s; /* 0 or less: as many as there are */
 	unsigned int burst;
 };
 

@@ -24,7 +24,7 @@ struct kp_options {
 	struct kp_file_identity config_identity;     /* as it was read */
 	const char *manifests, *kubeconfig, *master; /* NULL: not given */
 	bool stream_lists;			     /* of the API server (RF-21) */
-	double api_qps;				     /* requests to it in a second (RF-31) */
+	double api_qps;				     /* requests in a second; negative: no limit */
 	int32_t api_burst;			     /* so many of them at once */
 	char node_name[256];			     /* trimmed and in lower case (ND-1) */
 	struct kp_addr node_ip[KP_N_FAMILIES]; /* in the place of the Node's (ND-3); zero: none */
