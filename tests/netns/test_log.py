@@ -15,6 +15,11 @@ from test_traffic import web
 TIME = r"time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z "
 
 
+def without_host(lines):
+    """What is told of the host's settings depends on the host."""
+    return [line for line in lines if " module=host " not in line]
+
+
 def messages(lines):
     return [re.search(r'msg="([^"]*)"', line).group(1) for line in lines]
 
@@ -23,7 +28,7 @@ def test_first_lines(node, tmp_path):
     web(node, [1, 2])
     daemon = Daemon(node, tmp_path)
     daemon.wait_for('msg="ready"')
-    lines = daemon.lines()
+    lines = without_host(daemon.lines())
     assert messages(lines) == ["starting", "kernel", "reading manifests", "sync done", "ready"]
     assert all(re.match(TIME + "level=info module=", line) for line in lines)
     assert f'mode=nft node="node1" pid={daemon.process.pid}' in lines[0]
@@ -33,9 +38,9 @@ def test_first_lines(node, tmp_path):
     web(node, [1])  # a change is no news
     wait_for("the change", lambda: len([e for s in node.dump()["services"]
                                         for e in s["endpoints"]]) == 4)
-    assert daemon.lines() == lines
+    assert without_host(daemon.lines()) == lines
     assert daemon.stop() == 0
-    assert messages(daemon.lines())[5:] == ["stopping, rules stay in place"]
+    assert messages(without_host(daemon.lines()))[5:] == ["stopping, rules stay in place"]
 
 
 def test_first_lines_with_an_api_server(tmp_path):
@@ -45,7 +50,7 @@ def test_first_lines_with_an_api_server(tmp_path):
     try:
         rig.start("--log-level=info", "--cluster-cidr=10.180.0.0/16,fd00:10:180::/64")
         wait_for("ready", lambda: 'msg="ready"' in rig.log(), 30)
-        lines = rig.log().splitlines()
+        lines = without_host(rig.log().splitlines())
         assert messages(lines) == ["starting", "kernel", "watching the API server",
                                    "the API server answers", "all objects are known", "sync done",
                                    "ready"]
