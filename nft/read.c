@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "nft/expr.h"
+#include "nft/query.h"
 
 /* A dump that another transaction cuts through is asked for again. */
 #define MAX_TRIES 8
@@ -20,60 +21,6 @@ enum {
 	ELEMENT_COMMENT = 0,
 	ELEMENT_COMMENT_REST = 0x7f
 };
-
-struct exchange {
-	uint32_t seq;
-	bool interrupted; /* the ruleset has changed in the middle of the dump */
-	mnl_cb_t each;
-	void *arg;
-};
-
-/* Handles the answers in a buffer: 1 when more are to come, 0 at the end, -errno. */
-static int take_answers(struct exchange *x, const void *buf, int len)
-{
-	const struct nlmsghdr *nlh = buf;
-
-	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
-		/* Of a question that was given up. */
-		if (nlh->nlmsg_seq != x->seq)
-			continue;
-		x->interrupted |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
-		if (nlh->nlmsg_type == NLMSG_ERROR)
-			return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
-		if (nlh->nlmsg_type == NLMSG_DONE)
-			return 0;
-		if (!x->interrupted && x->each(nlh, x->arg) == MNL_CB_STOP)
-			return 0;
-	}
-	return 1;
-}
-
-/* Asks, and reads the answer to its end even when it is of no use any more: the kernel takes no
- * other question before.  -EINTR when the ruleset has changed meanwhile. */
-static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t each, void *arg)
-{
-	static char buf[64 * 1024];
-	struct exchange x = {.seq = request->nlmsg_seq, .each = each, .arg = arg};
-	ssize_t n;
-	int r;
-
-	if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
-		return -errno;
-	do {
-		n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		r = n < 0 ? 1 : take_answers(&x, buf, n);
-	} while (r > 0);
-	return r == 0 && x.interrupted ? -EINTR : r;
-}
-
-static struct nlmsghdr *request(char *buf, uint16_t type, uint32_t family, uint16_t flags)
-{
-	static uint32_t seq;
-
-	return nftnl_nlmsg_build_hdr(buf, type, family, flags, ++seq);
-}
 
 static int on_generation(const struct nlmsghdr *nlh, void *arg)
 {
@@ -88,7 +35,8 @@ static int on_generation(const struct nlmsghdr *nlh, void *arg)
 int kp_nft_read_generation(struct mnl_socket *socket, uint32_t *ret, struct kp_err *err)
 {
 	char buf[256];
-	int r = ask(socket, request(buf, NFT_MSG_GETGEN, AF_UNSPEC, 0), on_generation, ret);
+	int r = kp_nft_query(socket, kp_nft_query_init(buf, NFT_MSG_GETGEN, AF_UNSPEC, 0),
+			     on_generation, ret);
 
 	return r < 0 ? kp_err_errno(err, -r, "read the ruleset's generation") : 0;
 }
@@ -201,12 +149,12 @@ static int dump(struct mnl_socket *socket, uint16_t type, uint16_t table_attr, u
 		enum kp_family family, mnl_cb_t each, void *arg)
 {
 	char buf[512] = {0}; /* libmnl leaves the padding of attributes as it is */
-	struct nlmsghdr *nlh = request(buf, type, kp_nft_family(family), flags);
+	struct nlmsghdr *nlh = kp_nft_query_init(buf, type, kp_nft_family(family), flags);
 	int r;
 
 	if (table_attr)
 		mnl_attr_put_strz(nlh, table_attr, KP_NFT_TABLE);
-	r = ask(socket, nlh, each, arg);
+	r = kp_nft_query(socket, nlh, each, arg);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -348,13 +296,13 @@ int kp_nft_read_each(struct mnl_socket *socket, enum kp_family family, enum kp_n
 	int r = -EINTR;
 
 	for (int i = 0; i < MAX_TRIES && r == -EINTR; i++) {
-		struct nlmsghdr *nlh = request(buf, NFT_MSG_GETSETELEM, kp_nft_family(family),
-					       NLM_F_DUMP);
+		struct nlmsghdr *nlh = kp_nft_query_init(buf, NFT_MSG_GETSETELEM,
+							 kp_nft_family(family), NLM_F_DUMP);
 
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, KP_NFT_TABLE);
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, kp_nft_sets[set].name);
 		fn(arg, NULL);
-		r = ask(socket, nlh, on_elements, &reader);
+		r = kp_nft_query(socket, nlh, on_elements, &reader);
 	}
 	if (r < 0 && r != -ENOENT)
 		return kp_err_errno(err, -r, "read set %s", kp_nft_sets[set].name);

@@ -137,6 +137,18 @@ void kp_nft_transaction_set_generation(struct kp_nft_transaction *t, uint32_t ge
 	finish(t, nlh);
 }
 
+struct nlmsghdr *kp_nft_transaction_begin(struct kp_nft_transaction *t, uint16_t type,
+					  enum kp_family family)
+{
+	return begin(t, type, family, 0);
+}
+
+void kp_nft_transaction_put(struct kp_nft_transaction *t, const struct nlmsghdr *message)
+{
+	finish(t, message);
+	t->n_ops++;
+}
+
 size_t kp_nft_transaction_n_ops(const struct kp_nft_transaction *t)
 {
 	return t->n_ops;

@@ -35,6 +35,12 @@ void kp_nft_add_rule(struct kp_nft_transaction *t, const struct nftnl_rule *rule
 void kp_nft_add_element(struct kp_nft_transaction *t, const struct kp_nft_element *e);
 void kp_nft_delete_element(struct kp_nft_transaction *t, const struct kp_nft_element *e);
 
+/* For what is not in our table: begins a message, to which the caller adds attributes, and puts it
+ * into the transaction. */
+struct nlmsghdr *kp_nft_transaction_begin(struct kp_nft_transaction *t, uint16_t type,
+					  enum kp_family family);
+void kp_nft_transaction_put(struct kp_nft_transaction *t, const struct nlmsghdr *message);
+
 size_t kp_nft_transaction_n_ops(const struct kp_nft_transaction *t);
 
 /* Sends it and reads the answers; 'culprit' receives the element that the kernel
