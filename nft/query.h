@@ -6,8 +6,8 @@
 #include <libmnl/libmnl.h>
 #include <stdint.h>
 
-/* Begins a question in 'buf', to which the caller adds attributes.  'type' is one of NFT_MSG_GET...,
- * 'family' one of NFPROTO_... */
+/* Begins a question in 'buf', to which the caller adds attributes.  'type' is one of
+ * NFT_MSG_GET..., 'family' one of NFPROTO_... */
 struct nlmsghdr *kp_nft_query_init(char *buf, uint16_t type, uint32_t family, uint16_t flags);
 
 /* Asks, and calls 'each' for every message of the answer.  0 or -errno; -EINTR when the ruleset has

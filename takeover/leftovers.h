@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What kube-proxy left on this node: finding it, telling it, removing it (CL-1, CL-2).
  *
- * Looking is cheap where there is nothing: names of tables, and of chains where iptables has any. */
+ * Looking is cheap where there is nothing: names of tables, and of chains where iptables has any.
+ */
 #ifndef KPROXY_TAKEOVER_LEFTOVERS_H
 #define KPROXY_TAKEOVER_LEFTOVERS_H
 
@@ -12,7 +13,7 @@ struct kp_leftovers {
 	struct kp_kube_table *tables;  /* of iptables, only those with chains of kube-proxy */
 	size_t n_tables;
 	bool legacy_unread; /* there may be more: the programs of iptables-legacy do not run here */
-	bool ipvs_stays;		   /* it was in ipvs mode, and only rules were looked for */
+	bool ipvs_stays;    /* it was in ipvs mode, and only rules were looked for */
 	char **ipsets;
 	size_t n_ipsets;
 	bool device;

@@ -35,12 +35,24 @@ bool kp_is_kube_proxy_chain(const char *name)
 bool kp_is_kube_proxy_ipset(const char *name)
 {
 	/* Behind "KUBE-", or "KUBE-6-" for IPv6.  Network policies have sets of other names. */
-	static const char *const names[] = {
-		"LOOP-BACK", "CLUSTER-IP", "EXTERNAL-IP", "EXTERNAL-IP-LOCAL", "LOAD-BALANCER",
-		"LOAD-BALANCER-LOCAL", "LOAD-BALANCER-FW", "LOAD-BALANCER-SOURCE-IP",
-		"LOAD-BALANCER-SOURCE-CIDR", "NODE-PORT-TCP", "NODE-PORT-LOCAL-TCP",
-		"NODE-PORT-UDP", "NODE-PORT-LOCAL-UDP", "NODE-PORT-SCTP-HASH",
-		"NODE-PORT-LOCAL-SCTP-HASH", "HEALTH-CHECK-NODE-PORT", "IPVS-IPS", NULL};
+	static const char *const names[] = {"LOOP-BACK",
+					    "CLUSTER-IP",
+					    "EXTERNAL-IP",
+					    "EXTERNAL-IP-LOCAL",
+					    "LOAD-BALANCER",
+					    "LOAD-BALANCER-LOCAL",
+					    "LOAD-BALANCER-FW",
+					    "LOAD-BALANCER-SOURCE-IP",
+					    "LOAD-BALANCER-SOURCE-CIDR",
+					    "NODE-PORT-TCP",
+					    "NODE-PORT-LOCAL-TCP",
+					    "NODE-PORT-UDP",
+					    "NODE-PORT-LOCAL-UDP",
+					    "NODE-PORT-SCTP-HASH",
+					    "NODE-PORT-LOCAL-SCTP-HASH",
+					    "HEALTH-CHECK-NODE-PORT",
+					    "IPVS-IPS",
+					    NULL};
 	static const char *const prefixes[] = {"KUBE-", "KUBE-6-", NULL};
 
 	for (const char *const *p = prefixes; *p; p++) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* kube-proxy in nf_tables: the tables of its nftables mode, and among the tables of iptables-nft the
- * chains of its iptables and ipvs modes.
+/* kube-proxy in nf_tables: the tables of its nftables mode, and among the tables of iptables-nft
+ * the chains of its iptables and ipvs modes.
  *
- * What iptables-nft cannot express is in rules as extensions that only iptables understands.  They do
- * not matter: a rule is told by where it leads, and deleted by its handle. */
+ * What iptables-nft cannot express is in rules as extensions that only iptables understands.  They
+ * do not matter: a rule is told by where it leads, and deleted by its handle. */
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
@@ -18,8 +18,8 @@
 
 enum {
 	MAX_TRIES = 8, /* of a dump that others change */
-	/* The kernel lets nobody else change rules during a transaction, and keeps an answer for each
-	 * message. */
+	/* The kernel lets nobody else change rules during a transaction, and keeps an answer for
+	 * each message. */
 	MAX_OPS = 2000,
 };
 
@@ -133,29 +133,56 @@ static int on_rule(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static int dump(struct mnl_socket *socket, uint16_t type, uint32_t family, const char *table,
-		mnl_cb_t each, void *arg)
+static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t each, void *arg)
+{
+	char buf[512];
+
+	return kp_nft_query(socket, kp_nft_query_init(buf, type, NFPROTO_UNSPEC, NLM_F_DUMP), each,
+			    arg);
+}
+
+static int dump_rules(struct mnl_socket *socket, struct kp_kube_table *table, const char *chain)
 {
 	char buf[512] = {0};
-	struct nlmsghdr *nlh = kp_nft_query_init(buf, type, family, NLM_F_DUMP);
+	struct nlmsghdr *nlh = kp_nft_query_init(buf, NFT_MSG_GETRULE, kp_nft_family(table->family),
+						 NLM_F_DUMP);
 
-	if (table)
-		mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
-	return kp_nft_query(socket, nlh, each, arg);
+	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table->name);
+	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
+	return kp_nft_query(socket, nlh, on_rule, table);
+}
+
+/* Where the chains that stay lead to; these stay too.  The rules of those that go are not read: a
+ * dump of a table takes time with the square of its rules. */
+static int read_rules(struct mnl_socket *socket, struct kp_kube_table *table)
+{
+	bool again = true;
+	int r = 0;
+
+	while (again) {
+		again = false;
+		for (struct kp_kube_chain *c = table->chains; c; c = c->hh.next) {
+			if (c->is_read || kp_kube_chain_goes(c))
+				continue;
+			r = dump_rules(socket, table, c->name);
+			if (r < 0)
+				return r;
+			again = c->is_read = true;
+		}
+		kp_kube_table_settle(table);
+	}
+	return 0;
 }
 
 static int find_once(struct mnl_socket *socket, struct kp_leftovers *l)
 {
-	int r = dump(socket, NFT_MSG_GETTABLE, NFPROTO_UNSPEC, NULL, on_table, l);
+	int r = dump(socket, NFT_MSG_GETTABLE, on_table, l);
 
 	if (r == 0 && l->n_tables > 0)
-		r = dump(socket, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NULL, on_chain, l);
+		r = dump(socket, NFT_MSG_GETCHAIN, on_chain, l);
 	kp_leftovers_drop_unconcerned(l);
-	for (size_t i = 0; i < l->n_tables && r == 0; i++) {
-		r = dump(socket, NFT_MSG_GETRULE, kp_nft_family(l->tables[i].family),
-			 l->tables[i].name, on_rule, &l->tables[i]);
-		kp_kube_table_settle(&l->tables[i]);
-	}
+	for (size_t i = 0; i < l->n_tables && r == 0; i++)
+		r = read_rules(socket, &l->tables[i]);
 	return r;
 }
 
@@ -191,8 +218,8 @@ static void commit(struct removal *rm)
 	bool has_culprit;
 
 	if (rm->r == 0 && kp_nft_transaction_n_ops(rm->t) > 0)
-		rm->r = kp_nft_transaction_commit(rm->t, rm->socket, &stats, &culprit,
-						  &has_culprit, rm->err);
+		rm->r = kp_nft_transaction_commit(rm->t, rm->socket, &stats, &culprit, &has_culprit,
+						  rm->err);
 	kp_nft_transaction_free(rm->t);
 	rm->t = kp_nft_transaction_new();
 }
@@ -240,8 +267,7 @@ static void remove_chains(struct removal *rm, const struct kp_kube_table *table)
 {
 	for (size_t i = 0; i < table->n_rules; i++)
 		if (kp_kube_rule_goes(&table->rules[i]))
-			delete_rule(rm, table, table->rules[i].chain->name,
-				    table->rules[i].handle);
+			delete_rule(rm, table, table->rules[i].chain->name, table->rules[i].handle);
 	commit(rm);
 	for (const struct kp_kube_chain *c = table->chains; c; c = c->hh.next)
 		if (kp_kube_chain_goes(c))

@@ -13,7 +13,8 @@ int kp_kube_nft_remove(const struct kp_leftovers *l, struct kp_err *err);
 void kp_kube_legacy_find(struct kp_leftovers *l);
 int kp_kube_legacy_remove(const struct kp_leftovers *l, struct kp_err *err);
 
-/* The ipvs mode: sets, device, virtual servers.  Sets can be removed after the rules that use them. */
+/* The ipvs mode: sets, device, virtual servers.  Sets can be removed after the rules that use them.
+ */
 int kp_kube_ipvs_find(struct kp_leftovers *l, struct kp_err *err);
 int kp_kube_ipvs_remove(const struct kp_leftovers *l, struct kp_err *err);
 

@@ -56,11 +56,10 @@ void kp_kube_table_add_rule(struct kp_kube_table *table, const char *chain, cons
 	}
 	if (table->n_rules == table->cap_rules) {
 		table->cap_rules = table->cap_rules ? 2 * table->cap_rules : 64;
-		table->rules =
-			kp_xrealloc(table->rules, table->cap_rules * sizeof(*table->rules));
+		table->rules = kp_xrealloc(table->rules, table->cap_rules * sizeof(*table->rules));
 	}
-	table->rules[table->n_rules++] = (struct kp_kube_rule){
-		.chain = from, .target = to, .handle = handle, .text = text};
+	table->rules[table->n_rules++] =
+		(struct kp_kube_rule){.chain = from, .target = to, .handle = handle, .text = text};
 }
 
 void kp_kube_table_settle(struct kp_kube_table *table)

@@ -15,6 +15,7 @@ struct kp_kube_chain {
 	char *name;
 	bool is_kube_proxys;
 	bool is_builtin;     /* PREROUTING and the like */
+	bool is_read;	     /* for whoever reads rules chain by chain */
 	const char *used_by; /* a chain of others that leads here, thus it stays; NULL = goes */
 	UT_hash_handle hh;
 };

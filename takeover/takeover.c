@@ -51,8 +51,9 @@ int kp_takeover_and_tell(enum kp_leftover_scope scope, struct kp_err *err)
 			    "run kproxy takeover",
 			    NULL);
 	if (n.virtual_servers > 0)
-		kp_log_warn("takeover",
-			    "IPVS has virtual servers; if all are kube-proxy's, run ipvsadm --clear",
-			    "servers=%zu", n.virtual_servers);
+		kp_log_warn(
+			"takeover",
+			"IPVS has virtual servers; if all are kube-proxy's, run ipvsadm --clear",
+			"servers=%zu", n.virtual_servers);
 	return 0;
 }

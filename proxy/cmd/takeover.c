@@ -15,8 +15,9 @@
 
 static void print_item(void *arg, const struct kp_leftover *item)
 {
-	const char *const words[] = {item->family, item->table, item->chain, item->target
-			? "jump" : NULL, item->target, item->name};
+	const char *const words[] = {item->family, item->table,
+				     item->chain,  item->target ? "jump" : NULL,
+				     item->target, item->name};
 	FILE *out = arg;
 
 	fprintf(out, "%-6s", item->kind);
