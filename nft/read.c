@@ -41,38 +41,46 @@ int kp_nft_read_generation(struct mnl_socket *socket, uint32_t *ret, struct kp_e
 	return r < 0 ? kp_err_errno(err, -r, "read the ruleset's generation") : 0;
 }
 
-struct set_check {
+struct set_reader {
 	enum kp_family family;
-	size_t n_right, n_wrong;
+	struct kp_nft_found *found;
 };
 
-static bool set_is_right(enum kp_family family, const struct nftnl_set *set)
+static bool set_is_right(enum kp_family family, const struct nftnl_set *set,
+			 const struct kp_nft_set_desc *desc)
+{
+	return nftnl_set_get_u32(set, NFTNL_SET_FLAGS) == kp_nft_set_flags(desc) &&
+	       nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE) == kp_nft_key_type(family, desc->key) &&
+	       (!kp_nft_set_is_map(desc) ||
+		nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) == kp_nft_key_type(family, desc->data));
+}
+
+static void note_set(const struct set_reader *reader, const struct nftnl_set *set)
 {
 	const char *name = nftnl_set_get_str(set, NFTNL_SET_NAME);
+	struct kp_nft_found *found = reader->found;
 
 	for (int i = 0; i < KP_N_SETS; i++) {
-		const struct kp_nft_set_desc *desc = &kp_nft_sets[i];
-
-		if (strcmp(desc->name, name) != 0)
+		if (strcmp(kp_nft_sets[i].name, name) != 0)
 			continue;
-		return nftnl_set_get_u32(set, NFTNL_SET_FLAGS) == kp_nft_set_flags(desc) &&
-		       nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE) ==
-			       kp_nft_key_type(family, desc->key) &&
-		       (!kp_nft_set_is_map(desc) || nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) ==
-							    kp_nft_key_type(family, desc->data));
+		found->sets[i].is_there = true;
+		found->sets[i].is_right = set_is_right(reader->family, set, &kp_nft_sets[i]);
+		return;
 	}
-	return false;
+	/* Those without a name go with the rule that has them. */
+	if (nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_ANONYMOUS)
+		return;
+	found->other_sets = kp_xrealloc(found->other_sets,
+					(found->n_other_sets + 1) * sizeof(*found->other_sets));
+	found->other_sets[found->n_other_sets++] = kp_xstrdup(name);
 }
 
 static int on_set(const struct nlmsghdr *nlh, void *arg)
 {
-	struct set_check *check = arg;
 	struct nftnl_set *set = nftnl_set_alloc();
 
-	if (nftnl_set_nlmsg_parse(nlh, set) == 0 && set_is_right(check->family, set))
-		check->n_right++;
-	else
-		check->n_wrong++;
+	if (nftnl_set_nlmsg_parse(nlh, set) == 0)
+		note_set(arg, set);
 	nftnl_set_free(set);
 	return MNL_CB_OK;
 }
@@ -175,24 +183,26 @@ int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, struct k
 static int read_structure_once(struct mnl_socket *socket, enum kp_family family,
 			       struct kp_nft_found *ret)
 {
-	struct set_check check = {.family = family};
+	struct set_reader reader = {.family = family, .found = ret};
 	int r = read_table(socket, family, &ret->table);
 
 	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETSET, NFTA_SET_TABLE, NLM_F_DUMP, family, on_set,
-			 &check);
+			 &reader);
 	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETCHAIN, 0, NLM_F_DUMP, family, on_chain, &ret->chains);
 	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETRULE, NFTA_RULE_TABLE, NLM_F_DUMP, family, on_rule,
 			 &ret->chains);
-	ret->sets_ok = check.n_right == KP_N_SETS && check.n_wrong == 0;
 	return r;
 }
 
 void kp_nft_found_clear(struct kp_nft_found *found)
 {
 	kp_nft_chains_clear(&found->chains);
+	for (size_t i = 0; i < found->n_other_sets; i++)
+		free(found->other_sets[i]);
+	free(found->other_sets);
 	memset(found, 0, sizeof(*found));
 }
 

@@ -24,6 +24,7 @@ void kp_nft_transaction_set_generation(struct kp_nft_transaction *t, uint32_t ge
 void kp_nft_add_table(struct kp_nft_transaction *t, enum kp_family family, uint32_t flags);
 void kp_nft_delete_table(struct kp_nft_transaction *t, enum kp_family family);
 void kp_nft_add_set(struct kp_nft_transaction *t, enum kp_family family, enum kp_nft_set_id set);
+void kp_nft_delete_set(struct kp_nft_transaction *t, enum kp_family family, const char *name);
 void kp_nft_add_chain(struct kp_nft_transaction *t, enum kp_family family,
 		      const struct kp_nft_chain *chain);
 /* Removes a chain's rules. */

@@ -99,14 +99,14 @@ static void print_json(const struct kp_leftovers *l, bool dry_run, FILE *out)
 static int check_own_rules(struct kp_err *err)
 {
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	bool exists = false;
+	struct kp_nft_table table = {0};
 	int r;
 
 	if (!socket)
 		return kp_err_errno(err, errno, "open a netfilter netlink socket");
-	r = kp_nft_read_table(socket, KP_IPV4, &exists, err);
+	r = kp_nft_read_table(socket, KP_IPV4, &table, err);
 	mnl_socket_close(socket);
-	if (r == 0 && !exists)
+	if (r == 0 && !table.exists)
 		r = kp_err_set(err, ENOENT,
 			       "kproxy's own rules are not in place, nobody would serve; start "
 			       "kproxy first, or remove all with kproxy --cleanup");
