@@ -173,12 +173,13 @@ def left(node):
 
 def write_manifests(node, n_services):
     """The same Services for kproxy."""
+    node.write("node.json", node_object())
     for n in range(n_services):
         six = [as_ipv6(a) for a in cluster.endpoints(n)]
         ports, target = [("http", "TCP", cluster.PORT)], [("http", "TCP", cluster.TARGET_PORT)]
         if cluster.node_port(n):
             ports = [(*ports[0], cluster.node_port(n))]
         ips = [cluster.cluster_ip(n), as_ipv6(cluster.cluster_ip(n))]
-        node.write(f"s{n}.json", node_object(), service(f"s{n}", ips, ports),
+        node.write(f"s{n}.json", service(f"s{n}", ips, ports),
                    endpointslice(f"s{n}-4", f"s{n}", cluster.endpoints(n), target),
                    endpointslice(f"s{n}-6", f"s{n}", six, target, "IPv6"))
