@@ -374,13 +374,15 @@ static int take_guard(struct app *app, struct kp_err *err)
 
 /* --- what others and earlier ones left --- */
 
+/* One error does not keep the rest from going. */
 static int clean_up(struct app *app, struct kp_err *err)
 {
-	int r = app->ops->cleanup(app->backend, err);
+	struct kp_err ignored = KP_ERR_INIT;
+	int r = app->ops->cleanup(app->backend, err), r2 = 0;
 
-	if (r < 0 || app->options.keep_kube_proxy_rules)
-		return r;
-	return kp_takeover_and_tell(KP_LEFT_ALL, err);
+	if (!app->options.keep_kube_proxy_rules)
+		r2 = kp_takeover_and_tell(KP_LEFT_ALL, r < 0 ? &ignored : err);
+	return r < 0 ? r : r2;
 }
 
 /* Our rules are in place. */

@@ -106,9 +106,8 @@ def test_upgrade_and_downgrade(node):  # CL-3, SY-10
     world.stop_traffic()
 
 
-def test_change_of_mode_on_a_live_node(node):
-    if node.mode == "nft":
-        pytest.skip("starts with hooks")
+def test_change_of_mode_on_a_live_node(hooked_node):
+    node = hooked_node
     world = World(node)
     node.start()
     world.start_traffic()
