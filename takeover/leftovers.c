@@ -40,8 +40,7 @@ int kp_leftovers_find(enum kp_leftover_scope scope, struct kp_leftovers *ret, st
 		kp_kube_legacy_find(ret);
 	if (r == 0 && scope == KP_LEFT_ALL)
 		r = kp_kube_ipvs_find(ret, err);
-	else
-		ret->ipvs_stays = if_nametoindex(KP_KUBE_PROXY_DEVICE) != 0;
+	ret->ipvs_stays = scope == KP_LEFT_RULES && if_nametoindex(KP_KUBE_PROXY_DEVICE);
 	return r;
 }
 
@@ -131,10 +130,8 @@ struct kp_leftover_counts kp_leftovers_count(const struct kp_leftovers *l)
 
 		for (size_t j = 0; j < table->n_rules; j++)
 			n.rules += kp_kube_rule_goes(&table->rules[j]);
-		for (const struct kp_kube_chain *c = table->chains; c; c = c->hh.next) {
+		for (const struct kp_kube_chain *c = table->chains; c; c = c->hh.next)
 			n.chains += kp_kube_chain_goes(c);
-			n.kept += c->used_by != NULL;
-		}
 	}
 	return n;
 }

@@ -35,7 +35,6 @@ int kp_leftovers_remove(const struct kp_leftovers *l, struct kp_err *err);
 /* How much of each kind goes, and what stays. */
 struct kp_leftover_counts {
 	size_t tables, chains, rules, ipsets, devices;
-	size_t kept; /* chains that stay because others use them */
 	/* Left to the administrator, as in struct kp_leftovers. */
 	bool legacy_unread, ipvs_stays;
 	size_t virtual_servers;

@@ -78,9 +78,12 @@ static void find_family(struct kp_leftovers *l, enum kp_family family)
 		if (!kp_has_kube_proxy_chains(name))
 			continue;
 		table = kp_leftovers_add_table(l, family, true, name);
-		if (!read_table(programs[family].save, table))
+		if (read_table(programs[family].save, table)) {
+			kp_kube_table_settle(table);
+		} else {
+			kp_kube_table_clear(table);
 			l->legacy_unread = true;
-		kp_kube_table_settle(table);
+		}
 	}
 	fclose(names);
 }
