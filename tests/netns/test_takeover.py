@@ -4,7 +4,8 @@ import json
 
 import pytest
 from kubeproxy import IPTABLES, KEEP, OTHERS, SHAPES, install, left, need, restore, saved
-from node import KPROXY, Node
+from node import KPROXY, Node, wait_for
+from test_traffic import IP4, web
 
 
 def cleanup(node, *extra, **kwargs):
@@ -105,6 +106,23 @@ def test_cleanup_removes_both(node):  # CL-1
 def test_a_node_without_leftovers_has_no_log_of_it(node):
     restore(node, "iptables-nft", OTHERS)
     assert "takeover" not in node.once().stderr
+
+
+def test_thousands_of_chains(node, tmp_path):
+    """More than fit into one transaction; the daemon goes on."""
+    node.pod(1, 8080)
+    client = node.pod(9)
+    web(node, [])
+    install(node, "iptables-nft", 400)
+    chains = sum(line.startswith(":KUBE-") for line in saved(node, "iptables-nft"))
+    assert chains > 4000
+    log = tmp_path / "log"
+    node.start(stderr=log.open("w"))
+    wait_for("they are gone", lambda: "removed what kube-proxy left" in log.read_text(), 60)
+    assert not left(node) and f" chains={chains} rules=24 " in log.read_text()
+    web(node, [1])
+    wait_for("changes go on", lambda: client.ask(IP4, 80, count=5).servers == {"pod1": 5})
+    assert "repaired" not in log.read_text() and "level=error" not in log.read_text()
 
 
 def test_legacy_rules_where_its_programs_are_missing(node):
