@@ -4,7 +4,7 @@ back, and when kproxy itself is replaced or changes its mode."""
 import signal
 
 import pytest
-from kubeproxy import (KEEP, SHAPES, as_ipv6, cluster, install, left, need, write_manifests)
+from kubeproxy import KEEP, SHAPES, as_ipv6, cluster, install, left, need, write_manifests
 from node import Flow, Node, wait_for
 from test_hooks import attached
 from test_repair import ruleset
@@ -60,7 +60,7 @@ def test_there_and_back(node, shape):  # CL-1, CL-2
     world.start_traffic()
     assert left(node)
     node.start()
-    wait_for("kube-proxy's rules are gone", lambda: not left(node))
+    wait_for("kube-proxy's rules are gone", lambda: not left(node), 60)
     world.check_flows()
     world.add_flows()
     # Back: kube-proxy first, then kproxy goes.
