@@ -45,7 +45,8 @@ KP_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -Iproxy -I. -I$(BUILD)/bpf $(WARNI
 KP_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
 KP_LIBS := $(shell $(PKG_CONFIG) --libs $(LIBS))
 
-SOURCES := $(filter-out proxy/main.c %.bpf.c,$(wildcard proxy/*.c proxy/*/*.c conntrack/*.c nft/*.c bpf/*.c))
+SOURCES := $(filter-out proxy/main.c %.bpf.c,$(wildcard proxy/*.c proxy/*/*.c conntrack/*.c nft/*.c bpf/*.c \
+	takeover/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))

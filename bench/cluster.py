@@ -95,7 +95,7 @@ def write_objects(path, items):
 # kube-proxy's shape from here on.
 
 BASE = """
-table ip bench {
+table ip kube-proxy {
 	map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; }
 	map service-nodeports { type inet_proto . inet_service : verdict; }
 	map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }
@@ -164,31 +164,31 @@ def endpoint_chain(p, address):
 
 def add_endpoint(p, address):
     chain = endpoint_chain(p, address)
-    return [f"add chain ip bench {chain}",
-            f"add rule ip bench {chain} ip saddr {address} jump mark-for-masquerade",
-            f"add rule ip bench {chain} meta l4proto {p.proto} dnat to {address}:{p.target_port}"]
+    return [f"add chain ip kube-proxy {chain}",
+            f"add rule ip kube-proxy {chain} ip saddr {address} jump mark-for-masquerade",
+            f"add rule ip kube-proxy {chain} meta l4proto {p.proto} dnat to {address}:{p.target_port}"]
 
 
 def service_rules(p, pods):
     chain = chain_name("service", p.name)
     choice = ", ".join(f"{i} : goto {endpoint_chain(p, a)}" for i, a in enumerate(p.addresses))
-    return [f"add rule ip bench {chain} ip daddr {p.ip} {p.proto} dport {p.port} "
+    return [f"add rule ip kube-proxy {chain} ip daddr {p.ip} {p.proto} dport {p.port} "
             f"ip saddr != {pods} jump mark-for-masquerade",
-            f"add rule ip bench {chain} numgen random mod {len(p.addresses)} vmap {{ {choice} }}"]
+            f"add rule ip kube-proxy {chain} numgen random mod {len(p.addresses)} vmap {{ {choice} }}"]
 
 
 def add_service(p, pods):
     chain = chain_name("service", p.name)
     lines = [line for a in p.addresses for line in add_endpoint(p, a)]
-    lines += [f"add chain ip bench {chain}", *service_rules(p, pods),
-              f"add element ip bench cluster-ips {{ {p.ip} }}",
-              f"add element ip bench service-ips {{ {p.ip} . {p.proto} . {p.port} : goto {chain} }}"]
+    lines += [f"add chain ip kube-proxy {chain}", *service_rules(p, pods),
+              f"add element ip kube-proxy cluster-ips {{ {p.ip} }}",
+              f"add element ip kube-proxy service-ips {{ {p.ip} . {p.proto} . {p.port} : goto {chain} }}"]
     if p.node_port:
         external = chain_name("external", p.name)
-        lines += [f"add chain ip bench {external}",
-                  f"add rule ip bench {external} jump mark-for-masquerade",
-                  f"add rule ip bench {external} goto {chain}",
-                  "add element ip bench service-nodeports "
+        lines += [f"add chain ip kube-proxy {external}",
+                  f"add rule ip kube-proxy {external} jump mark-for-masquerade",
+                  f"add rule ip kube-proxy {external} goto {chain}",
+                  "add element ip kube-proxy service-nodeports "
                   f"{{ {p.proto} . {p.node_port} : goto {external} }}"]
     return lines
 
@@ -207,5 +207,5 @@ def kube_proxy_change(n):
     moved = endpoints(n)[-1].replace("10.", "11.", 1)
     p = service_port(n)._replace(addresses=endpoints(n)[:-1] + [moved])
     return "\n".join([*add_endpoint(p, moved),
-                      f"flush chain ip bench {chain_name('service', p.name)}",
+                      f"flush chain ip kube-proxy {chain_name('service', p.name)}",
                       *service_rules(p, PODS)]) + "\n"

@@ -265,7 +265,8 @@ static void render_changes(struct kp_backend *be, const struct kp_plan *plan,
 }
 
 static int apply_structure(struct kp_backend *be, struct kp_nft_transaction *t,
-			   enum kp_family family, bool rebuild, bool *ret_fresh, struct kp_err *err)
+			   enum kp_family family, bool rebuild, struct kp_nft_fresh *ret_fresh,
+			   struct kp_err *err)
 {
 	const struct kp_nft_structure want = {.settings = &be->settings, .features = &be->features};
 
@@ -288,13 +289,13 @@ static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
 			     struct kp_apply_stats *stats, struct kp_err *err)
 {
 	struct kp_nft_transaction *t = kp_nft_transaction_new();
-	bool fresh = false;
+	struct kp_nft_fresh fresh;
 	int r = 0;
 
 	if (add_features(be, plan)) {
 		for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
 			r = apply_structure(be, t, family, false, &fresh, err);
-			if (r == 0 && fresh)
+			if (r == 0 && fresh.any)
 				r = kp_err_set(err, ESTALE,
 					       "table " KP_NFT_TABLE " is not as it was left");
 		}
@@ -342,8 +343,8 @@ static void render_all(struct kp_backend *be, const struct kp_plan *plan,
 
 /* Compares one set at a time with the kernel, so that memory stays small. */
 static int apply_elements(struct kp_backend *be, struct kp_nft_transaction *t,
-			  enum kp_family family, bool fresh, const struct kp_nft_elements *want,
-			  struct kp_err *err)
+			  enum kp_family family, const struct kp_nft_fresh *fresh,
+			  const struct kp_nft_elements *want, struct kp_err *err)
 {
 	for (int set = 0; set < KP_N_SETS; set++) {
 		struct kp_nft_elements have = {0}, part = {0};
@@ -351,7 +352,7 @@ static int apply_elements(struct kp_backend *be, struct kp_nft_transaction *t,
 
 		if (kp_nft_sets[set].is_dynamic)
 			continue;
-		if (!fresh)
+		if (!fresh->sets[set])
 			r = kp_nft_read_elements(be->socket, family, set, &have, err);
 		if (r == 0) {
 			kp_nft_elements_sort(&have);
@@ -377,13 +378,13 @@ static int apply_full_once(struct kp_backend *be, const struct kp_plan *plan, bo
 	if (r == 0)
 		kp_nft_transaction_set_generation(t, generation);
 	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
-		bool fresh;
+		struct kp_nft_fresh fresh;
 
 		n_ops = kp_nft_transaction_n_ops(t);
 		r = apply_structure(be, t, family, rebuild, &fresh, err);
 		stats->restructured |= kp_nft_transaction_n_ops(t) > n_ops;
 		if (r == 0)
-			r = apply_elements(be, t, family, fresh, want, err);
+			r = apply_elements(be, t, family, &fresh, want, err);
 	}
 	if (r == 0)
 		r = commit(be, t, plan, stats, err);

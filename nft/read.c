@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "nft/expr.h"
+#include "nft/query.h"
 
 /* A dump that another transaction cuts through is asked for again. */
 #define MAX_TRIES 8
@@ -20,60 +21,6 @@ enum {
 	ELEMENT_COMMENT = 0,
 	ELEMENT_COMMENT_REST = 0x7f
 };
-
-struct exchange {
-	uint32_t seq;
-	bool interrupted; /* the ruleset has changed in the middle of the dump */
-	mnl_cb_t each;
-	void *arg;
-};
-
-/* Handles the answers in a buffer: 1 when more are to come, 0 at the end, -errno. */
-static int take_answers(struct exchange *x, const void *buf, int len)
-{
-	const struct nlmsghdr *nlh = buf;
-
-	for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
-		/* Of a question that was given up. */
-		if (nlh->nlmsg_seq != x->seq)
-			continue;
-		x->interrupted |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
-		if (nlh->nlmsg_type == NLMSG_ERROR)
-			return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
-		if (nlh->nlmsg_type == NLMSG_DONE)
-			return 0;
-		if (!x->interrupted && x->each(nlh, x->arg) == MNL_CB_STOP)
-			return 0;
-	}
-	return 1;
-}
-
-/* Asks, and reads the answer to its end even when it is of no use any more: the kernel takes no
- * other question before.  -EINTR when the ruleset has changed meanwhile. */
-static int ask(struct mnl_socket *socket, struct nlmsghdr *request, mnl_cb_t each, void *arg)
-{
-	static char buf[64 * 1024];
-	struct exchange x = {.seq = request->nlmsg_seq, .each = each, .arg = arg};
-	ssize_t n;
-	int r;
-
-	if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
-		return -errno;
-	do {
-		n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		r = n < 0 ? 1 : take_answers(&x, buf, n);
-	} while (r > 0);
-	return r == 0 && x.interrupted ? -EINTR : r;
-}
-
-static struct nlmsghdr *request(char *buf, uint16_t type, uint32_t family, uint16_t flags)
-{
-	static uint32_t seq;
-
-	return nftnl_nlmsg_build_hdr(buf, type, family, flags, ++seq);
-}
 
 static int on_generation(const struct nlmsghdr *nlh, void *arg)
 {
@@ -88,43 +35,52 @@ static int on_generation(const struct nlmsghdr *nlh, void *arg)
 int kp_nft_read_generation(struct mnl_socket *socket, uint32_t *ret, struct kp_err *err)
 {
 	char buf[256];
-	int r = ask(socket, request(buf, NFT_MSG_GETGEN, AF_UNSPEC, 0), on_generation, ret);
+	int r = kp_nft_query(socket, kp_nft_query_init(buf, NFT_MSG_GETGEN, AF_UNSPEC, 0),
+			     on_generation, ret);
 
 	return r < 0 ? kp_err_errno(err, -r, "read the ruleset's generation") : 0;
 }
 
-struct set_check {
+struct set_reader {
 	enum kp_family family;
-	size_t n_right, n_wrong;
+	struct kp_nft_found *found;
 };
 
-static bool set_is_right(enum kp_family family, const struct nftnl_set *set)
+static bool set_is_right(enum kp_family family, const struct nftnl_set *set,
+			 const struct kp_nft_set_desc *desc)
+{
+	return nftnl_set_get_u32(set, NFTNL_SET_FLAGS) == kp_nft_set_flags(desc) &&
+	       nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE) == kp_nft_key_type(family, desc->key) &&
+	       (!kp_nft_set_is_map(desc) ||
+		nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) == kp_nft_key_type(family, desc->data));
+}
+
+static void note_set(const struct set_reader *reader, const struct nftnl_set *set)
 {
 	const char *name = nftnl_set_get_str(set, NFTNL_SET_NAME);
+	struct kp_nft_found *found = reader->found;
 
 	for (int i = 0; i < KP_N_SETS; i++) {
-		const struct kp_nft_set_desc *desc = &kp_nft_sets[i];
-
-		if (strcmp(desc->name, name) != 0)
+		if (strcmp(kp_nft_sets[i].name, name) != 0)
 			continue;
-		return nftnl_set_get_u32(set, NFTNL_SET_FLAGS) == kp_nft_set_flags(desc) &&
-		       nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE) ==
-			       kp_nft_key_type(family, desc->key) &&
-		       (!kp_nft_set_is_map(desc) || nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE) ==
-							    kp_nft_key_type(family, desc->data));
+		found->sets[i].is_there = true;
+		found->sets[i].is_right = set_is_right(reader->family, set, &kp_nft_sets[i]);
+		return;
 	}
-	return false;
+	/* Those without a name go with the rule that has them. */
+	if (nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_ANONYMOUS)
+		return;
+	found->other_sets = kp_xrealloc(found->other_sets,
+					(found->n_other_sets + 1) * sizeof(*found->other_sets));
+	found->other_sets[found->n_other_sets++] = kp_xstrdup(name);
 }
 
 static int on_set(const struct nlmsghdr *nlh, void *arg)
 {
-	struct set_check *check = arg;
 	struct nftnl_set *set = nftnl_set_alloc();
 
-	if (nftnl_set_nlmsg_parse(nlh, set) == 0 && set_is_right(check->family, set))
-		check->n_right++;
-	else
-		check->n_wrong++;
+	if (nftnl_set_nlmsg_parse(nlh, set) == 0)
+		note_set(arg, set);
 	nftnl_set_free(set);
 	return MNL_CB_OK;
 }
@@ -201,12 +157,12 @@ static int dump(struct mnl_socket *socket, uint16_t type, uint16_t table_attr, u
 		enum kp_family family, mnl_cb_t each, void *arg)
 {
 	char buf[512] = {0}; /* libmnl leaves the padding of attributes as it is */
-	struct nlmsghdr *nlh = request(buf, type, kp_nft_family(family), flags);
+	struct nlmsghdr *nlh = kp_nft_query_init(buf, type, kp_nft_family(family), flags);
 	int r;
 
 	if (table_attr)
 		mnl_attr_put_strz(nlh, table_attr, KP_NFT_TABLE);
-	r = ask(socket, nlh, each, arg);
+	r = kp_nft_query(socket, nlh, each, arg);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -227,24 +183,26 @@ int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, struct k
 static int read_structure_once(struct mnl_socket *socket, enum kp_family family,
 			       struct kp_nft_found *ret)
 {
-	struct set_check check = {.family = family};
+	struct set_reader reader = {.family = family, .found = ret};
 	int r = read_table(socket, family, &ret->table);
 
 	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETSET, NFTA_SET_TABLE, NLM_F_DUMP, family, on_set,
-			 &check);
+			 &reader);
 	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETCHAIN, 0, NLM_F_DUMP, family, on_chain, &ret->chains);
 	if (r == 0 && ret->table.exists)
 		r = dump(socket, NFT_MSG_GETRULE, NFTA_RULE_TABLE, NLM_F_DUMP, family, on_rule,
 			 &ret->chains);
-	ret->sets_ok = check.n_right == KP_N_SETS && check.n_wrong == 0;
 	return r;
 }
 
 void kp_nft_found_clear(struct kp_nft_found *found)
 {
 	kp_nft_chains_clear(&found->chains);
+	for (size_t i = 0; i < found->n_other_sets; i++)
+		free(found->other_sets[i]);
+	free(found->other_sets);
 	memset(found, 0, sizeof(*found));
 }
 
@@ -348,13 +306,13 @@ int kp_nft_read_each(struct mnl_socket *socket, enum kp_family family, enum kp_n
 	int r = -EINTR;
 
 	for (int i = 0; i < MAX_TRIES && r == -EINTR; i++) {
-		struct nlmsghdr *nlh = request(buf, NFT_MSG_GETSETELEM, kp_nft_family(family),
-					       NLM_F_DUMP);
+		struct nlmsghdr *nlh = kp_nft_query_init(buf, NFT_MSG_GETSETELEM,
+							 kp_nft_family(family), NLM_F_DUMP);
 
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, KP_NFT_TABLE);
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, kp_nft_sets[set].name);
 		fn(arg, NULL);
-		r = ask(socket, nlh, on_elements, &reader);
+		r = kp_nft_query(socket, nlh, on_elements, &reader);
 	}
 	if (r < 0 && r != -ENOENT)
 		return kp_err_errno(err, -r, "read set %s", kp_nft_sets[set].name);

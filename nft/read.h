@@ -23,7 +23,11 @@ int kp_nft_read_table(struct mnl_socket *socket, enum kp_family family, struct k
 /* What there is of a family's table. */
 struct kp_nft_found {
 	struct kp_nft_table table;
-	bool sets_ok; /* all our sets are there, with the right types, and no others */
+	struct {
+		bool is_there, is_right;
+	} sets[KP_N_SETS]; /* is_right: the type is */
+	char **other_sets; /* names of those that are not ours */
+	size_t n_other_sets;
 	struct kp_nft_chains chains; /* with their rules */
 };
 

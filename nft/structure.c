@@ -89,12 +89,11 @@ static void create_table(struct kp_nft_transaction *t, enum kp_family family, ui
 		add_rules(t, &want->items[i]);
 }
 
-/* The table can be mended chain by chain: its sets are right, and so are the hooks of the base
- * chains that are there. */
+/* The table can be mended in place: the hooks of the base chains that are there are right. */
 static bool can_mend(const struct kp_nft_found *found, uint32_t flags,
 		     const struct kp_nft_chains *want)
 {
-	if (!found->sets_ok || !can_have(&found->table, flags))
+	if (!can_have(&found->table, flags))
 		return false;
 	for (size_t i = 0; i < want->n; i++) {
 		const struct kp_nft_chain *have = find_chain(&found->chains, want->items[i].name);
@@ -105,31 +104,83 @@ static bool can_mend(const struct kp_nft_found *found, uint32_t flags,
 	return true;
 }
 
-static void mend_table(struct kp_nft_transaction *t, enum kp_family family, uint32_t flags,
-		       const struct kp_nft_found *found, const struct kp_nft_chains *want)
+static bool has_wrong_set(const struct kp_nft_found *found)
 {
-	if (found->table.flags != flags)
-		kp_nft_add_table(t, family, flags);
+	for (int set = 0; set < KP_N_SETS; set++)
+		if (found->sets[set].is_there && !found->sets[set].is_right)
+			return true;
+	return false;
+}
+
+/* Makes what is missing, and makes anew what has another type. */
+static void mend_sets(struct kp_nft_transaction *t, enum kp_family family,
+		      const struct kp_nft_found *found)
+{
+	for (int set = 0; set < KP_N_SETS; set++) {
+		if (found->sets[set].is_right)
+			continue;
+		if (found->sets[set].is_there)
+			kp_nft_delete_set(t, family, kp_nft_sets[set].name);
+		kp_nft_add_set(t, family, set);
+	}
+}
+
+/* Takes the rules out of chains that are not ours, and of those of ours that have to be made
+ * anew: all of them, when they may use a set that goes. */
+static void flush_chains(struct kp_nft_transaction *t, enum kp_family family,
+			 const struct kp_nft_found *found, const struct kp_nft_chains *want,
+			 bool all)
+{
+	for (size_t i = 0; i < found->chains.n; i++) {
+		const struct kp_nft_chain *have = &found->chains.items[i];
+		const struct kp_nft_chain *chain = find_chain(want, have->name);
+
+		if (all || !chain || !chain_rules_equal(have, chain))
+			kp_nft_flush_chain(t, family, have->name);
+	}
+}
+
+static void fill_chains(struct kp_nft_transaction *t, enum kp_family family,
+			const struct kp_nft_found *found, const struct kp_nft_chains *want,
+			bool all)
+{
 	for (size_t i = 0; i < want->n; i++)
 		if (!find_chain(&found->chains, want->items[i].name))
 			kp_nft_add_chain(t, family, &want->items[i]);
 	for (size_t i = 0; i < want->n; i++) {
-		const struct kp_nft_chain *chain = &want->items[i];
-		const struct kp_nft_chain *have = find_chain(&found->chains, chain->name);
+		const struct kp_nft_chain *have = find_chain(&found->chains, want->items[i].name);
 
-		if (have && chain_rules_equal(have, chain))
-			continue;
-		if (have)
-			kp_nft_flush_chain(t, family, chain->name);
-		add_rules(t, chain);
+		if (all || !have || !chain_rules_equal(have, &want->items[i]))
+			add_rules(t, &want->items[i]);
 	}
-	/* Chains that are not ours: first their rules, because they may jump to each other. */
-	for (size_t i = 0; i < found->chains.n; i++)
-		if (!find_chain(want, found->chains.items[i].name))
-			kp_nft_flush_chain(t, family, found->chains.items[i].name);
+}
+
+/* What is right stays where it is: packets under way look up sets whose elements would only come
+ * with the end of the transaction, if the sets were new. */
+static void mend_table(struct kp_nft_transaction *t, enum kp_family family, uint32_t flags,
+		       const struct kp_nft_found *found, const struct kp_nft_chains *want)
+{
+	bool all = has_wrong_set(found);
+
+	if (found->table.flags != flags)
+		kp_nft_add_table(t, family, flags);
+	flush_chains(t, family, found, want, all);
+	mend_sets(t, family, found);
+	fill_chains(t, family, found, want, all);
 	for (size_t i = 0; i < found->chains.n; i++)
 		if (!find_chain(want, found->chains.items[i].name))
 			kp_nft_delete_chain(t, family, found->chains.items[i].name);
+	for (size_t i = 0; i < found->n_other_sets; i++)
+		kp_nft_delete_set(t, family, found->other_sets[i]);
+}
+
+static void note_fresh(bool anew, const struct kp_nft_found *found, struct kp_nft_fresh *ret)
+{
+	ret->any = anew;
+	for (int set = 0; set < KP_N_SETS; set++) {
+		ret->sets[set] = anew || !found->sets[set].is_right;
+		ret->any |= ret->sets[set];
+	}
 }
 
 int kp_nft_check_owner(const struct mnl_socket *socket, enum kp_family family,
@@ -146,12 +197,13 @@ int kp_nft_check_owner(const struct mnl_socket *socket, enum kp_family family,
 
 int kp_nft_structure_apply(struct mnl_socket *socket, const struct kp_nft_structure *want,
 			   enum kp_family family, bool rebuild, struct kp_nft_transaction *t,
-			   bool *ret_fresh, struct kp_err *err)
+			   struct kp_nft_fresh *ret_fresh, struct kp_err *err)
 {
 	struct kp_nft_chains chains = {0};
 	struct kp_nft_found found = {0};
 	uint32_t flags = table_flags(want->settings);
 	int r = kp_nft_read_structure(socket, family, &found, err);
+	bool anew;
 
 	if (r == 0)
 		r = kp_nft_check_owner(socket, family, &found.table, err);
@@ -160,8 +212,9 @@ int kp_nft_structure_apply(struct mnl_socket *socket, const struct kp_nft_struct
 		return r;
 	}
 	kp_nft_chains_build(family, want->settings, want->features, &chains);
-	*ret_fresh = rebuild || !found.table.exists || !can_mend(&found, flags, &chains);
-	if (*ret_fresh) {
+	anew = rebuild || !found.table.exists || !can_mend(&found, flags, &chains);
+	note_fresh(anew, &found, ret_fresh);
+	if (anew) {
 		if (found.table.exists)
 			kp_nft_delete_table(t, family);
 		create_table(t, family, flags, &chains);

@@ -18,11 +18,15 @@ struct kp_nft_structure {
 int kp_nft_check_owner(const struct mnl_socket *socket, enum kp_family family,
 		       const struct kp_nft_table *table, struct kp_err *err);
 
-/* Adds to 't' what brings a family's table in order: chain by chain where its sets are right, and
- * anew where they are not or 'rebuild' asks for it.  '*ret_fresh' tells that the sets are new, thus
- * empty. */
+/* Sets that are new, thus empty. */
+struct kp_nft_fresh {
+	bool any, sets[KP_N_SETS];
+};
+
+/* Adds to 't' what brings a family's table in order: what is right stays, and objects that are not
+ * ours go (CL-3).  All is made anew when a hook is not right or 'rebuild' asks for it. */
 int kp_nft_structure_apply(struct mnl_socket *socket, const struct kp_nft_structure *want,
 			   enum kp_family family, bool rebuild, struct kp_nft_transaction *t,
-			   bool *ret_fresh, struct kp_err *err);
+			   struct kp_nft_fresh *ret_fresh, struct kp_err *err);
 
 #endif

@@ -137,6 +137,18 @@ void kp_nft_transaction_set_generation(struct kp_nft_transaction *t, uint32_t ge
 	finish(t, nlh);
 }
 
+struct nlmsghdr *kp_nft_transaction_begin(struct kp_nft_transaction *t, uint16_t type,
+					  enum kp_family family)
+{
+	return begin(t, type, family, 0);
+}
+
+void kp_nft_transaction_put(struct kp_nft_transaction *t, const struct nlmsghdr *message)
+{
+	finish(t, message);
+	t->n_ops++;
+}
+
 size_t kp_nft_transaction_n_ops(const struct kp_nft_transaction *t)
 {
 	return t->n_ops;
@@ -154,8 +166,7 @@ static void table(struct kp_nft_transaction *t, enum kp_family family, uint16_t 
 		nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, flags);
 	nftnl_table_nlmsg_build_payload(nlh, table);
 	nftnl_table_free(table);
-	finish(t, nlh);
-	t->n_ops++;
+	kp_nft_transaction_put(t, nlh);
 }
 
 void kp_nft_add_table(struct kp_nft_transaction *t, enum kp_family family, uint32_t flags)
@@ -216,8 +227,16 @@ void kp_nft_add_set(struct kp_nft_transaction *t, enum kp_family family, enum kp
 	nftnl_set_set_data(set, NFTNL_SET_USERDATA, userdata, len);
 	nftnl_set_nlmsg_build_payload(nlh, set);
 	nftnl_set_free(set);
-	finish(t, nlh);
-	t->n_ops++;
+	kp_nft_transaction_put(t, nlh);
+}
+
+void kp_nft_delete_set(struct kp_nft_transaction *t, enum kp_family family, const char *name)
+{
+	struct nlmsghdr *nlh = kp_nft_transaction_begin(t, NFT_MSG_DELSET, family);
+
+	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, KP_NFT_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_SET_NAME, name);
+	kp_nft_transaction_put(t, nlh);
 }
 
 static void chain(struct kp_nft_transaction *t, uint16_t type, uint16_t flags,
@@ -237,8 +256,7 @@ static void chain(struct kp_nft_transaction *t, uint16_t type, uint16_t flags,
 	}
 	nftnl_chain_nlmsg_build_payload(nlh, c);
 	nftnl_chain_free(c);
-	finish(t, nlh);
-	t->n_ops++;
+	kp_nft_transaction_put(t, nlh);
 }
 
 void kp_nft_add_chain(struct kp_nft_transaction *t, enum kp_family family,
@@ -270,8 +288,7 @@ void kp_nft_add_rule(struct kp_nft_transaction *t, const struct nftnl_rule *rule
 	struct nlmsghdr *nlh = begin(t, NFT_MSG_NEWRULE, family, NLM_F_CREATE | NLM_F_APPEND);
 
 	nftnl_rule_nlmsg_build_payload(nlh, (struct nftnl_rule *)rule);
-	finish(t, nlh);
-	t->n_ops++;
+	kp_nft_transaction_put(t, nlh);
 }
 
 void kp_nft_flush_chain(struct kp_nft_transaction *t, enum kp_family family, const char *name)
@@ -280,8 +297,7 @@ void kp_nft_flush_chain(struct kp_nft_transaction *t, enum kp_family family, con
 
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, KP_NFT_TABLE);
 	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, name);
-	finish(t, nlh);
-	t->n_ops++;
+	kp_nft_transaction_put(t, nlh);
 }
 
 /* Opens a list of elements for 'e', or goes on with the one that is open. */
@@ -436,6 +452,8 @@ static const char *op_name(uint16_t type)
 		return "delete table";
 	case NFT_MSG_NEWSET:
 		return "add set";
+	case NFT_MSG_DELSET:
+		return "delete set";
 	case NFT_MSG_NEWCHAIN:
 		return "add chain";
 	case NFT_MSG_DELCHAIN:

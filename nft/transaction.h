@@ -24,6 +24,7 @@ void kp_nft_transaction_set_generation(struct kp_nft_transaction *t, uint32_t ge
 void kp_nft_add_table(struct kp_nft_transaction *t, enum kp_family family, uint32_t flags);
 void kp_nft_delete_table(struct kp_nft_transaction *t, enum kp_family family);
 void kp_nft_add_set(struct kp_nft_transaction *t, enum kp_family family, enum kp_nft_set_id set);
+void kp_nft_delete_set(struct kp_nft_transaction *t, enum kp_family family, const char *name);
 void kp_nft_add_chain(struct kp_nft_transaction *t, enum kp_family family,
 		      const struct kp_nft_chain *chain);
 /* Removes a chain's rules. */
@@ -34,6 +35,12 @@ void kp_nft_add_rule(struct kp_nft_transaction *t, const struct nftnl_rule *rule
 /* Elements of one set that follow each other travel in one message. */
 void kp_nft_add_element(struct kp_nft_transaction *t, const struct kp_nft_element *e);
 void kp_nft_delete_element(struct kp_nft_transaction *t, const struct kp_nft_element *e);
+
+/* For what is not in our table: begins a message, to which the caller adds attributes, and puts it
+ * into the transaction. */
+struct nlmsghdr *kp_nft_transaction_begin(struct kp_nft_transaction *t, uint16_t type,
+					  enum kp_family family);
+void kp_nft_transaction_put(struct kp_nft_transaction *t, const struct nlmsghdr *message);
 
 size_t kp_nft_transaction_n_ops(const struct kp_nft_transaction *t);
 

@@ -11,6 +11,7 @@
 #include "api/source.h"
 #include "bpf/place.h"
 #include "cmd/dump.h"
+#include "cmd/takeover.h"
 #include "greeting.h"
 #include "guard.h"
 #include "kproxy/events.h"
@@ -20,6 +21,7 @@
 #include "manifests/directory.h"
 #include "monitor.h"
 #include "sync.h"
+#include "takeover/takeover.h"
 
 /* Exit statuses, as the README tells them. */
 enum {
@@ -370,6 +372,31 @@ static int take_guard(struct app *app, struct kp_err *err)
 	return kp_guard_take(options->predecessor_wait_ms, &app->guard, err);
 }
 
+/* --- what others and earlier ones left --- */
+
+/* One error does not keep the rest from going. */
+static int clean_up(struct app *app, struct kp_err *err)
+{
+	struct kp_err ignored = KP_ERR_INIT;
+	int r = app->ops->cleanup(app->backend, err), r2 = 0;
+
+	if (!app->options.keep_kube_proxy_rules)
+		r2 = kp_takeover_and_tell(KP_LEFT_ALL, r < 0 ? &ignored : err);
+	return r < 0 ? r : r2;
+}
+
+/* Our rules are in place. */
+static void on_first_sync(void *arg)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	(void)arg;
+	if (kp_takeover_and_tell(KP_LEFT_RULES, &err) < 0)
+		kp_log_warn("takeover",
+			    "rules of kube-proxy may be left; kproxy takeover --dry-run tells",
+			    "error=%s", kp_log_quote(err.text));
+}
+
 static int run(struct app *app, struct kp_err *err)
 {
 	int r;
@@ -385,7 +412,7 @@ static int run(struct app *app, struct kp_err *err)
 	/* Not earlier: where the kernel lets us do nothing, its error stands alone. */
 	kp_notes_log(&app->options.notes);
 	if (app->options.cleanup)
-		return app->ops->cleanup(app->backend, err);
+		return clean_up(app, err);
 	/* Hooks that an earlier --mode=bpf left would not follow changes any more. */
 	if (!app->options.bpf_mode && !app->options.dry_run)
 		r = kp_bpf_remove_directory(app->options.settings.hooks.bpf_root, err);
@@ -397,6 +424,8 @@ static int run(struct app *app, struct kp_err *err)
 	for (int f = 0; f < KP_N_FAMILIES; f++)
 		kp_store_override_node_ip(app->store, f, &app->options.node_ip[f]);
 	kp_sync_attach(app->sync, app->store, app->tracker);
+	if (!app->options.keep_kube_proxy_rules)
+		kp_sync_after_first(app->sync, on_first_sync, app);
 	if (app->options.once || app->options.dry_run)
 		return run_once(app, err);
 	return run_daemon(app, err);
@@ -436,6 +465,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "dump") == 0)
 		return kp_cmd_dump(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "takeover") == 0)
+		return kp_cmd_takeover(argc - 1, argv + 1);
 	json_object_seed(0);
 	if (kp_options_parse(argc, argv, &app.options, &err) < 0) {
 		fprintf(stderr, "kproxy: %s (kproxy --help lists the flags)\n", err.text);

@@ -23,6 +23,8 @@ struct kp_sync {
 	struct kp_state installed;
 	struct kp_cleaner *cleaner;
 	struct kp_sync_observer observer;
+	void (*after_first)(void *arg); /* NULL once it was called */
+	void *after_first_arg;
 	struct kp_schedule schedule;
 	uint64_t earliest_ns;	/* when the next sync may begin (SY-2) */
 	bool full;		/* the next sync compares everything with the kernel */
@@ -116,6 +118,12 @@ void kp_sync_observe(struct kp_sync *sync, const struct kp_sync_observer *observ
 {
 	sync->observer = *observer;
 	kp_cleaner_observe(sync->cleaner, observer->cleaned, observer->arg);
+}
+
+void kp_sync_after_first(struct kp_sync *sync, void (*fn)(void *arg), void *arg)
+{
+	sync->after_first = fn;
+	sync->after_first_arg = arg;
 }
 
 static void tell_queued(const struct kp_sync *sync)
@@ -459,6 +467,8 @@ int kp_sync_now(struct kp_sync *sync)
 	       (uv_hrtime() - start_ns) / 1000, stats.kernel_us);
 	tell_synced(sync, true, full, start_ns, &stats);
 	succeeded(sync, full, &stats);
+	if (sync->after_first)
+		KP_TAKE(sync->after_first)(sync->after_first_arg);
 	return 0;
 }
 

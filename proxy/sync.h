@@ -47,6 +47,9 @@ void kp_sync_attach(struct kp_sync *sync, const struct kp_store *store, struct k
 /* '*observer' is copied. */
 void kp_sync_observe(struct kp_sync *sync, const struct kp_sync_observer *observer);
 
+/* Calls 'fn' once, after the first sync that succeeds. */
+void kp_sync_after_first(struct kp_sync *sync, void (*fn)(void *arg), void *arg);
+
 /* Runs syncs from now on, in 'loop'. */
 void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop);
 

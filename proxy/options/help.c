@@ -92,7 +92,8 @@ static void print_ignored(void)
 void kp_options_print_help(void)
 {
 	puts("Usage: kproxy [FLAGS]\n"
-	     "       kproxy dump [-o text|json|nft] [--bpf-root=DIR] [NAMESPACE/NAME]\n\n"
+	     "       kproxy dump [-o text|json|nft] [--bpf-root=DIR] [NAMESPACE/NAME]\n"
+	     "       kproxy takeover [--dry-run] [-o text|json]\n\n"
 	     "Balances the traffic of Kubernetes Services in the kernel.");
 	for (int group = 0; group < KP_N_GROUPS; group++)
 		print_group(group);

@@ -41,6 +41,7 @@ struct kp_options {
 	bool node_ports_primary;     /* serve node ports on the Node's addresses (NP-4) */
 	size_t n_node_ports;	     /* else within these prefixes; none = everywhere */
 	struct kp_prefix node_ports[32];
+	bool keep_kube_proxy_rules; /* at start and with --cleanup */
 	bool once, dry_run, check, cleanup, init_only, help, version;
 
 	struct kp_notes notes;	  /* what deserves a line in the log */

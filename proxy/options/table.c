@@ -99,6 +99,8 @@ const struct kp_option kp_option_table[] = {
 	{"iptables-masquerade-bit", "nftables.masqueradeBit", KP_GROUP_SERVICES, NUMBER(0, 31),
 	 .preset = "14", .modes = KP_MODE_NFTABLES, .set = kp_set_masquerade_bit,
 	 .help = "the bit of the packet mark that is used"},
+	{"keep-kube-proxy-rules", NULL, KP_GROUP_SERVICES, TO_SWITCH(keep_kube_proxy_rules),
+	 .help = "leave them alone, at start and with --cleanup"},
 	{"iptables-localhost-nodeports", "iptables.localhostNodePorts", KP_GROUP_SERVICES, IGNORED,
 	 SWITCH, .preset = "true", .help = "nftables cannot serve node ports on loopback"},
 
@@ -225,7 +227,7 @@ const struct kp_option kp_option_table[] = {
 	{"init-only", NULL, KP_GROUP_ACTIONS, TO_SWITCH(init_only),
 	 .help = "set what the group \"The host\" says"},
 	{"cleanup", NULL, KP_GROUP_ACTIONS, TO_SWITCH(cleanup),
-	 .help = "remove all rules and hooks"},
+	 .help = "remove all rules and hooks, kube-proxy's too"},
 	{"version", NULL, KP_GROUP_ACTIONS, TO_SWITCH(version), .help = "print the version"},
 	{"help", NULL, KP_GROUP_ACTIONS, TO_SWITCH(help), .help = "print this"},
 

@@ -27,6 +27,11 @@ def node(tmp_path, mode):
     yield from make_node(tmp_path, mode)
 
 
+@pytest.fixture
+def hooked_node(tmp_path):
+    yield from make_node(tmp_path, "bpf")
+
+
 @pytest.fixture(scope="module")
 def shared_node(tmp_path_factory, mode):
     """One node for all tests of a file that only ask."""

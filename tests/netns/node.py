@@ -127,6 +127,27 @@ for _ in sys.stdin:
     print(json.dumps({ip: count(s) for ip, s in sockets.items()}), flush=True)
 """
 
+# Sends back what it gets, on each connection.
+ECHO = r"""
+import socket, sys, threading
+def echo(conn):
+    while data := conn.recv(9):
+        conn.sendall(data)
+s = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=echo, args=(s.accept()[0],)).start()
+"""
+
+# One connection; sends and receives something for each line it reads.
+FLOW = r"""
+import socket, sys
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+for line in sys.stdin:
+    c.sendall(b"?")
+    print(c.recv(9).decode(), flush=True)
+"""
+
 HTTP = r"""
 import json, sys, urllib.error, urllib.request
 try:
@@ -180,6 +201,24 @@ class Sink:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
+
+
+class Flow:
+    """A connection that lasts."""
+
+    def __init__(self, host, address, port):
+        self.process = host.popen(sys.executable, "-c", FLOW, address, port,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.lives()
+
+    def lives(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline() == "?\n"
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 class Load:
@@ -263,6 +302,11 @@ class Host:
 
     def serve(self, name, *ports):
         server = self.popen(sys.executable, "-c", SERVER, name, *ports, stdout=subprocess.PIPE)
+        assert server.stdout.readline() == "ready\n"
+        return server
+
+    def serve_echo(self, port):
+        server = self.popen(sys.executable, "-c", ECHO, port, stdout=subprocess.PIPE)
         assert server.stdout.readline() == "ready\n"
         return server
 

@@ -4,7 +4,7 @@
 Where nothing is translated, 'upstream' answers: it has all service addresses."""
 import pytest
 
-from node import Node, endpoint, endpointslice, node_object, service, wait_for
+from node import Flow, Node, endpoint, endpointslice, node_object, service, wait_for
 
 # Cluster IP, an unused address, pods, the node.
 FAMILIES = {"IPv4": ("10.96.0.10", "10.96.7.7", "10.180.0.{}", Node.IP4),
@@ -199,13 +199,7 @@ def test_masquerading_uses_one_bit_and_clears_it(world, family):  # MQ-1, MQ-2
 
 
 def test_established_flow_survives_its_endpoint(world, family):  # FE-2
-    script = ("import socket, sys; s = socket.create_server(('::', 9000), family=socket.AF_INET6, "
-              "dualstack_ipv6=True); print('ready', flush=True); c, _ = s.accept()\n"
-              "while True: d = c.recv(9); c.sendall(d)")
-    dial = ("import socket, sys; c = socket.create_connection((sys.argv[1], 80), 5)\n"
-            "for line in sys.stdin: c.sendall(b'?'); print(c.recv(9).decode(), flush=True)")
-    server = world.pod1.popen("python3", "-c", script, stdout=-1)
-    assert server.stdout.readline() == "ready\n"
+    server = world.pod1.serve_echo(9000)
     cluster_ip, _, pods, *_ = FAMILIES[family]
 
     def write(addresses):
@@ -214,17 +208,11 @@ def test_established_flow_survives_its_endpoint(world, family):  # FE-2
     write([pods.format(1)])
     wait_for("the Service", lambda: any(s["name"] == "flow" and s["endpoints"]
                                         for s in world.dump()["services"]))
-    flow = world.client.popen("python3", "-c", dial, cluster_ip + "5", stdin=-1, stdout=-1)
-
-    def echo():
-        flow.stdin.write("\n")
-        flow.stdin.flush()
-        return flow.stdout.readline()
-    assert echo() == "?\n"
+    flow = Flow(world.client, cluster_ip + "5", 80)
     write([])
     wait_until(world.client, cluster_ip + "5", {"reject"})
-    assert echo() == "?\n"
-    flow.stdin.close()
+    assert flow.lives()
+    flow.close()
     server.kill()
     world.write("flow.json")
 

@@ -27,7 +27,7 @@ table inet kproxy {
 		meta mark & 0x00004000 == 0 return comment "not yours"
 	}
 }
-table ip kube-proxy {
+table inet kube-proxy {
 	chain services { type nat hook prerouting priority -100; tcp dport 1 redirect to :2; }
 }
 table ip6 kproxy-other {
