@@ -215,7 +215,8 @@ class Soak:
         times = sorted((ms, names) for names, all_ms in self.settled_ms.items() for ms in all_ms)
         print(f"{self.node.mode}: {len(times)} steps; ms until all was right: median "
               f"{times[len(times) // 2][0]:.0f}, longest")
-        for ms, names in [t for t in times if "restart_server" not in t[1]][-3:] + times[-1:]:
+        restarts = [t for t in times if "restart_server" in t[1]]
+        for ms, names in [t for t in times if t not in restarts][-3:] + restarts[-1:]:
             print(f"  {ms:.0f} after {names}")
         print(f"VmRSS {first[0]} -> {last[0]} kB; descriptors {first[1]} -> {last[1]}")
 
