@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	const struct kp_bpf_sizes sizes[KP_N_FAMILIES] = {size, size};
 	struct kp_bpf_programs *programs;
 	struct kp_err err = KP_ERR_INIT;
-	int r = kp_bpf_programs_load(&settings, sizes, &programs, &err);
+	int r = kp_bpf_programs_load(&settings, sizes, NULL, &programs, &err);
 
 	if (r < 0) {
 		fprintf(stderr, "hooks: %s\n", err.text);

@@ -89,7 +89,7 @@ void kp_bpf_close(struct kp_bpf *bpf)
 
 static int load(const struct kp_bpf *bpf, struct generation *g, struct kp_err *err)
 {
-	int r = kp_bpf_programs_load(&bpf->settings, g->sizes, &g->programs, err);
+	int r = kp_bpf_programs_load(&bpf->settings, g->sizes, bpf->programs, &g->programs, err);
 
 	for (int f = 0; f < KP_N_FAMILIES && r == 0; f++)
 		g->tables[f] = kp_bpf_table_new(f, kp_bpf_programs_memory(g->programs, f));
@@ -103,7 +103,8 @@ static int swap(struct kp_bpf *bpf, struct generation *g, const struct kp_facts 
 	int r = kp_bpf_addrs_sync(kp_bpf_programs_node_addrs(g->programs), facts, err);
 
 	if (r == 0)
-		r = kp_bpf_programs_attach(g->programs, &bpf->cgroup, &stats->n_ops, err);
+		r = kp_bpf_programs_attach(g->programs, bpf->programs, &bpf->cgroup, &stats->n_ops,
+					   err);
 	if (r < 0)
 		return r;
 	let_go(bpf);

@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,20 +17,27 @@ static bool is_link_of(int fd, const struct kp_bpf_cgroup *cgroup, struct bpf_li
 	       ret->cgroup.cgroup_id == cgroup->id;
 }
 
-/* -1 when there is no link to this cgroup. */
-static int update_link(const char *path, const struct bpf_program *program,
-		       const struct kp_bpf_cgroup *cgroup)
+static bool update_link(int fd, const struct bpf_program *program,
+			const struct kp_bpf_cgroup *cgroup)
 {
 	struct bpf_link_info info;
-	int fd = bpf_obj_get(path);
 
-	if (fd < 0)
-		return -1;
-	if (is_link_of(fd, cgroup, &info) &&
-	    bpf_link_update(fd, bpf_program__fd(program), NULL) == 0)
-		return fd;
-	close(fd);
-	return -1;
+	return is_link_of(fd, cgroup, &info) &&
+	       bpf_link_update(fd, bpf_program__fd(program), NULL) == 0;
+}
+
+static int create_link(const struct bpf_program *program, const struct kp_bpf_cgroup *cgroup,
+		       struct kp_err *err)
+{
+	int fd = bpf_link_create(bpf_program__fd(program), cgroup->fd,
+				 bpf_program__expected_attach_type(program), NULL);
+
+	if (fd == -EPERM)
+		return kp_err_set(err, EPERM,
+				  "attach %s: not permitted; another program may have this cgroup "
+				  "for itself (bpftool cgroup tree)",
+				  bpf_program__name(program));
+	return fd < 0 ? kp_err_errno(err, -fd, "attach %s", bpf_program__name(program)) : fd;
 }
 
 static int pin_link(int fd, const char *path, struct kp_err *err)
@@ -41,29 +49,29 @@ static int pin_link(int fd, const char *path, struct kp_err *err)
 	return 0;
 }
 
-int kp_bpf_link_put(const char *path, const struct bpf_program *program,
+int kp_bpf_link_put(const char *path, int held_fd, const struct bpf_program *program,
 		    const struct kp_bpf_cgroup *cgroup, bool *ret_is_new, struct kp_err *err)
 {
-	int r, fd = update_link(path, program, cgroup);
+	int r, fd = bpf_obj_get(path);
 
-	if (fd >= 0)
-		return fd;
-	fd = bpf_link_create(bpf_program__fd(program), cgroup->fd,
-			     bpf_program__expected_attach_type(program), NULL);
-	if (fd == -EPERM)
-		return kp_err_set(err, EPERM,
-				  "attach %s: not permitted; another program may have this cgroup "
-				  "for itself (bpftool cgroup tree)",
-				  bpf_program__name(program));
-	if (fd < 0)
-		return kp_err_errno(err, -fd, "attach %s", bpf_program__name(program));
-	r = pin_link(fd, path, err);
-	if (r < 0) {
+	*ret_is_new = fd < 0;
+	if (fd < 0 && held_fd >= 0)
+		fd = fcntl(held_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0 && !update_link(fd, program, cgroup)) {
 		close(fd);
-		return r;
+		fd = -1;
 	}
-	*ret_is_new = true;
-	return fd;
+	if (fd < 0) {
+		*ret_is_new = true;
+		fd = create_link(program, cgroup, err);
+	}
+	if (fd < 0 || !*ret_is_new)
+		return fd;
+	r = pin_link(fd, path, err);
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
 }
 
 bool kp_bpf_link_runs(int fd, uint32_t program_id, const struct kp_bpf_cgroup *cgroup)

@@ -103,14 +103,21 @@ static void set_sizes(struct sock_bpf *skel, const struct kp_bpf_sizes sizes[KP_
 	bpf_map__set_max_entries(skel->maps.endpoints6, sizes[KP_IPV6].n_endpoints);
 }
 
-/* Uses the pinned map instead of a new one; one of another layout is left behind. */
-static void take_over(const struct kp_bpf_programs *programs, struct bpf_map *map)
+/* Uses the map of the generation before, or what is pinned, instead of a new one; one of another
+ * layout is left behind. */
+static void take_over(const struct kp_bpf_programs *programs, const struct bpf_map *before,
+		      struct bpf_map *map)
 {
 	kp_autofree char *path = pin_path(programs, bpf_map__name(map));
 	struct bpf_map_info info = {0};
 	__u32 size = sizeof(info);
-	int fd = bpf_obj_get(path);
+	int fd;
 
+	if (before) {
+		bpf_map__reuse_fd(map, bpf_map__fd(before));
+		return;
+	}
+	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return;
 	if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(map) &&
@@ -181,7 +188,8 @@ static int explain(int r, struct kp_err *err)
 }
 
 static int load(struct kp_bpf_programs *programs, const struct kp_hook_settings *settings,
-		const struct kp_bpf_sizes sizes[KP_N_FAMILIES], struct kp_err *err)
+		const struct kp_bpf_sizes sizes[KP_N_FAMILIES],
+		const struct kp_bpf_programs *before, struct kp_err *err)
 {
 	int r;
 
@@ -194,8 +202,10 @@ static int load(struct kp_bpf_programs *programs, const struct kp_hook_settings 
 	if (r < 0)
 		return r;
 	set_sizes(programs->skel, sizes);
-	take_over(programs, programs->skel->maps.records);
-	take_over(programs, programs->skel->maps.counters);
+	take_over(programs, before ? before->skel->maps.records : NULL,
+		  programs->skel->maps.records);
+	take_over(programs, before ? before->skel->maps.counters : NULL,
+		  programs->skel->maps.counters);
 	*complaint = 0;
 	r = sock_bpf__load(programs->skel);
 	if (r < 0)
@@ -207,14 +217,15 @@ static int load(struct kp_bpf_programs *programs, const struct kp_hook_settings 
 
 int kp_bpf_programs_load(const struct kp_hook_settings *settings,
 			 const struct kp_bpf_sizes sizes[KP_N_FAMILIES],
-			 struct kp_bpf_programs **ret, struct kp_err *err)
+			 const struct kp_bpf_programs *before, struct kp_bpf_programs **ret,
+			 struct kp_err *err)
 {
 	struct kp_bpf_programs *programs = kp_xcalloc(1, sizeof(*programs));
 	int r;
 
 	programs->root = settings->bpf_root;
 	programs->udp = settings->udp;
-	r = load(programs, settings, sizes, err);
+	r = load(programs, settings, sizes, before, err);
 	if (r < 0) {
 		kp_bpf_programs_free(programs);
 		return r;
@@ -261,11 +272,11 @@ static int pin_maps(const struct kp_bpf_programs *programs, size_t *n_new, struc
 	return 0;
 }
 
-static int attach_one(struct kp_bpf_programs *programs, const struct bpf_program *program,
-		      const struct kp_bpf_cgroup *cgroup, size_t *n_new, struct kp_err *err)
+static int attach_one(struct kp_bpf_programs *programs, int held_fd,
+		      const struct bpf_program *program, const struct kp_bpf_cgroup *cgroup,
+		      size_t *n_new, struct kp_err *err)
 {
 	kp_autofree char *path = link_path(programs, program);
-	struct hook *hook = &programs->hooks[programs->n_hooks];
 	struct bpf_prog_info info = {0};
 	__u32 size = sizeof(info);
 	bool is_new = false;
@@ -273,17 +284,22 @@ static int attach_one(struct kp_bpf_programs *programs, const struct bpf_program
 
 	if (r < 0)
 		return kp_err_errno(err, -r, "program %s", bpf_program__name(program));
-	r = kp_bpf_link_put(path, program, cgroup, &is_new, err);
+	r = kp_bpf_link_put(path, held_fd, program, cgroup, &is_new, err);
 	if (r < 0)
 		return r;
-	*hook = (struct hook){.link_fd = r, .program_id = info.id};
-	programs->n_hooks++;
+	programs->hooks[programs->n_hooks++] = (struct hook){.link_fd = r, .program_id = info.id};
 	*n_new += is_new;
 	return 0;
 }
 
-int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf_cgroup *cgroup,
-			   size_t *n_new, struct kp_err *err)
+/* Of the same hook: all generations of a process have the same ones. */
+static int held_link(const struct kp_bpf_programs *before, size_t i)
+{
+	return before && i < before->n_hooks ? before->hooks[i].link_fd : -1;
+}
+
+int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf_programs *before,
+			   const struct kp_bpf_cgroup *cgroup, size_t *n_new, struct kp_err *err)
 {
 	struct bpf_program *program;
 	int r = kp_bpf_make_directory(programs->root, err);
@@ -294,7 +310,8 @@ int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf
 		if (r < 0)
 			return r;
 		if (is_wanted(programs, program))
-			r = attach_one(programs, program, cgroup, n_new, err);
+			r = attach_one(programs, held_link(before, programs->n_hooks), program,
+				       cgroup, n_new, err);
 		else
 			unlink(path);
 	}

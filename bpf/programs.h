@@ -14,17 +14,19 @@ struct kp_bpf_sizes {
 struct kp_bpf_programs;
 
 /* Loads programs and maps; no socket meets them yet.  What has to outlive a generation, the records
- * of sockets and the counters, is taken over from the pins.  -EPERM and -EPROTONOSUPPORT tell what
- * is missing. */
+ * of sockets and the counters, is taken over from 'before', the generation that this process has
+ * attached, or when that is NULL from the pins.  -EPERM and -EPROTONOSUPPORT tell what is missing.
+ */
 int kp_bpf_programs_load(const struct kp_hook_settings *settings,
 			 const struct kp_bpf_sizes sizes[KP_N_FAMILIES],
-			 struct kp_bpf_programs **ret, struct kp_err *err);
+			 const struct kp_bpf_programs *before, struct kp_bpf_programs **ret,
+			 struct kp_err *err);
 
 /* Attaches to the cgroup in one step for each hook, in the place of whatever generation
  * is there, and pins links and maps, so that they stay when the process ends.  Adds to '*n_new' how
  * many of them were not there before.  Once for each generation. */
-int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf_cgroup *cgroup,
-			   size_t *n_new, struct kp_err *err);
+int kp_bpf_programs_attach(struct kp_bpf_programs *programs, const struct kp_bpf_programs *before,
+			   const struct kp_bpf_cgroup *cgroup, size_t *n_new, struct kp_err *err);
 
 /* Every hook at the cgroup runs the program of this generation, and all is pinned.  It is not after
  * somebody detached or removed something, or another kproxy started. */
