@@ -48,7 +48,7 @@ class ConfinedNode(Node):
 
     def complaints(self):
         with open(self.log_path, encoding="utf-8") as f:
-            return [line for line in f if line.startswith(("level=warn", "level=error"))]
+            return [line for line in f if "level=warn" in line or "level=error" in line]
 
     def wait_for_complaint(self, text):
         wait_for(f"a warning or error with {text}",

@@ -39,4 +39,5 @@ def install(deb, tmp_path_factory):
     root.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "/kproxy.deb")
     root.run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "systemd")
     os.makedirs(root.path("/manifests"))
-    return root
+    yield root
+    shutil.rmtree(root.directory)

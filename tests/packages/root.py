@@ -28,10 +28,10 @@ def make_base():
                             check=True, capture_output=True, text=True).stdout.split()[0]
     subprocess.run(["debootstrap", "--variant=minbase", "bookworm", directory, mirror], check=True,
                    stdout=subprocess.DEVNULL)
+    # The way to packages is this machine's.
     os.unlink(directory + "/etc/apt/sources.list")
-    for name in glob.glob("/etc/apt/sources.list*") + glob.glob("/etc/apt/apt.conf.d/*"):
-        shutil.rmtree(directory + name) if os.path.isdir(directory + name) else None
-        (shutil.copytree if os.path.isdir(name) else shutil.copy)(name, directory + name)
+    for name in glob.glob("/etc/apt/sources.list*") + ["/etc/apt/apt.conf.d"]:
+        subprocess.run(["cp", "-aT", name, directory + name], check=True)
     subprocess.run(["tar", "-C", directory, "-cf", BASE + ".new", "."], check=True)
     os.rename(BASE + ".new", BASE)
     shutil.rmtree(directory)
@@ -66,9 +66,7 @@ class Root:
         """As COPY: what is in a directory, or a file."""
         target = self.path(target)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        what = source + "/." if os.path.isdir(source) else source
-        subprocess.run(["cp", "-a", "-T", what, target] if os.path.isdir(source)
-                       else ["cp", "-a", what, target], check=True)
+        subprocess.run(["cp", "-aT", source, target], check=True)
 
     def size(self):
         """Of all files, in bytes."""

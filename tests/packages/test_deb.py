@@ -2,6 +2,7 @@
 """The Debian package: built, checked by lintian, installed on a Debian 12 of its own, run, removed."""
 import os
 import re
+import shutil
 import subprocess
 from contextlib import closing
 
@@ -61,3 +62,4 @@ def test_it_goes_without_a_trace(installed, tmp_path):
     root.run("dpkg", "--purge", "kproxy")
     for name in FILES:
         assert not os.path.exists(root.path(name)), name
+    shutil.rmtree(root.directory)

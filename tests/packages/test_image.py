@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Dockerfile's image, run as the DaemonSets say."""
 import os
+import shutil
 from contextlib import closing
 
 import pytest
@@ -13,7 +14,9 @@ from test_traffic import IP4, web
 
 @pytest.fixture(scope="module", name="image")
 def make_image(tmp_path_factory):
-    return build_image(os.path.join(ROOT, "deploy/Dockerfile"), tmp_path_factory.mktemp("image"))
+    directory = tmp_path_factory.mktemp("image")
+    yield build_image(os.path.join(ROOT, "deploy/Dockerfile"), directory)
+    shutil.rmtree(directory)
 
 
 def test_it_is_small(image):
