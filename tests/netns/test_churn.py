@@ -200,7 +200,6 @@ def test_first_endpoint_comes_and_goes_under_load(node, family):  # DP-8
     churn(node, family, [[], crowd.ips_of[family]])
     for got in load.stop():
         assert got.servers and set(got.errors) == {"ConnectionRefusedError"}
-        assert got.slowest < 0.5
     assert_nothing_leaked(sniffer, family)
 
 

@@ -240,7 +240,9 @@ def test_soak(node, tmp_path):
         last = soak.usage()
         soak.report(first, last)
         assert last[0] - first[0] < (64 if SANITIZED else 2) * 1024
-        assert abs(last[1] - first[1]) <= 2  # connections and connections' ends
+        # A repair of the hooks needs a second set of them for a moment; connections come and go.
+        wait_for("no more descriptors than before",
+                 lambda: n_fds(node.daemon.pid) <= first[1] + 2)
         assert all(answers.servers for answers in load.stop())
         for ip in (STABLE4, STABLE6):
             got = client.ask(ip, 80, count=50)
