@@ -22,7 +22,7 @@ BIG = "10.96.0.20"
 
 def server(node, number):
     """A pod whose closed connections do not linger: through nft and through the hooks, clients come with
-    the same ports, and one that meets a former connection's end has to try again a second later."""
+    the same ports, and one that meets a former connection's end may have to try again a second later."""
     pod = node.pod(number, 8080)
     pod.run("sysctl", "-qw", "net.ipv4.tcp_max_tw_buckets=0")
     return pod
