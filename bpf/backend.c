@@ -399,7 +399,7 @@ int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_apply
 			   : apply_incremental(bpf, plan, stats, err);
 
 	/* After a full plan, endpoints may have gone while nobody looked. */
-	if (r == 0 && bpf->settings.udp && (plan->full || kp_bpf_loses_udp_endpoints(plan)))
+	if (r == 0 && bpf->settings.udp && (plan->full || kp_bpf_may_strand_sockets(plan)))
 		repoint_sockets(bpf);
 	return r;
 }

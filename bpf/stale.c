@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 
+#include "bpf/decide.h"
+
 static enum kp_bpf_membership find(struct kp_bpf_table *const tables[KP_N_FAMILIES],
 				   const struct kp_bpf_pair *pair, enum kp_bpf_scope scope)
 {
@@ -50,18 +52,31 @@ static bool lost_any(const struct kp_endpoint_set *have, const struct kp_endpoin
 	return false;
 }
 
-bool kp_bpf_loses_udp_endpoints(const struct kp_plan *plan)
+static bool is_hooked(const struct kp_vservice *v)
+{
+	for (size_t i = 0; i < v->n_frontends; i++)
+		if (kp_bpf_decide(v, &v->frontends[i], true) == KP_BPF_HOOKED)
+			return true;
+	return false;
+}
+
+static bool may_strand(const struct kp_vservice *have, const struct kp_vservice *want)
+{
+	if (want->proto != IPPROTO_UDP || !is_hooked(want))
+		return false;
+	return !have || !is_hooked(have) || lost_any(&have->cluster, &want->cluster) ||
+	       lost_any(&have->local, &want->local);
+}
+
+bool kp_bpf_may_strand_sockets(const struct kp_plan *plan)
 {
 	for (size_t i = 0; i < plan->n_changes; i++) {
-		const struct kp_vservices *have = plan->changes[i].have;
+		const struct kp_change *change = &plan->changes[i];
 
-		for (size_t j = 0; j < have->n; j++) {
-			const struct kp_vservice *want = kp_vservices_find(&plan->changes[i].want,
-									   &have->items[j]);
+		for (size_t j = 0; j < change->want.n; j++) {
+			const struct kp_vservice *want = &change->want.items[j];
 
-			if (have->items[j].proto == IPPROTO_UDP && want &&
-			    (lost_any(&have->items[j].cluster, &want->cluster) ||
-			     lost_any(&have->items[j].local, &want->local)))
+			if (may_strand(kp_vservices_find(change->have, want), want))
 				return true;
 		}
 	}

@@ -5,8 +5,9 @@
 
 #include "bpf/table.h"
 
-/* A UDP service port had an endpoint that it does not have any more: sockets may be at it. */
-bool kp_bpf_loses_udp_endpoints(const struct kp_plan *plan);
+/* A UDP service port that the hooks serve lost an endpoint, or was not served before: then sockets
+ * may be left from an earlier time. */
+bool kp_bpf_may_strand_sockets(const struct kp_plan *plan);
 
 /* The endpoint of a connected socket left its frontend, while others are there (CT-1, CT-6).
  * 'tables' hold what is installed. */

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from node import wait_for
+from node import node_object, wait_for
 from test_hooks import PRELUDE
 from test_traffic import IP4, IP6, web
 
@@ -102,6 +102,25 @@ def test_connected_udp_sockets_stay_when_the_last_endpoint_goes(node):  # CT-6
     web(node, [])
     wait_for("no endpoint", lambda: client.ask(IP4, 80).errors)
     assert sockets.ask() == sorted([IP4, "True", "pod1"])
+    sockets.close()
+
+
+@pytest.mark.parametrize("gone", ["endpoints", "Service"])
+def test_connected_udp_sockets_follow_after_a_time_without_endpoints(node, gone):  # CT-1, CT-11
+    for n in (1, 2):
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    sockets = Connected(client, IP4)
+    if gone == "endpoints":
+        web(node, [])
+    else:
+        node.write("web.json", node_object())
+    wait_for("no endpoint", lambda: client.ask(IP4, 80).errors)
+    web(node, [2])
+    wait_for("pod2", lambda: client.ask(IP4, 53, "udp").servers == {"pod2": 1})
+    wait_for("the move", lambda: sockets.ask() == sorted([IP4, "True", "pod2"]))
     sockets.close()
 
 
