@@ -274,6 +274,42 @@ for _ in sys.stdin:
     process.stdin.close()
 
 
+def test_unconnected_sockets_stay_while_other_endpoints_leave(node):
+    """The endpoint in the last slot moves into the one that becomes free."""
+    numbers = [1, 2, 3, 4, 5]
+    for n in numbers:
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, numbers)
+    node.start()
+    process = client.popen(sys.executable, "-uc", PRELUDE + f"""
+socks = [udp(ip) for ip in ("{IP4}", "{IP6}") for _ in range(40)]
+def ask(s):
+    s.sendto(b"?", ("{IP4}" if s.family == AF_INET else "{IP6}", 53))
+    return server(s.recv(99))
+for _ in sys.stdin:
+    out([ask(s) for s in socks])
+""", stdin=-1, stdout=-1)
+
+    def ask():
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    before = ask()
+    assert set(before) == {f"pod{n}" for n in numbers}
+    while len(numbers) > 2:
+        numbers = numbers[1:]
+        web(node, numbers)
+        wait_for("an endpoint leaves", lambda: served(node) == {f"10.180.0.{n}" for n in numbers})
+        after = ask()
+        kept = {f"pod{n}" for n in numbers}
+        assert [(a, b) for a, b in zip(before, after) if a in kept and a != b] == []
+        before = after
+    process.kill()
+    process.stdin.close()
+
+
 def served(node):
     """The endpoints in the kernel."""
     return {e["address"] for s in node.dump()["services"] for e in s["endpoints"]
