@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Connected UDP sockets do not meet the hooks again; kproxy moves them when their endpoint leaves."""
+import json
 import signal
 import sys
 
@@ -91,6 +92,35 @@ def test_ten_thousand_connected_udp_sockets_follow(node):
     wait_for("pod2", lambda: client.ask(IP4, 53, "udp").servers == {"pod2": 1})
     assert sockets.ask() == sorted([IP4, "True", "pod2"])
     sockets.close()
+
+
+def test_a_socket_that_its_program_connects_elsewhere_meanwhile_is_left_alone(node):
+    pods = {n: node.pod(n, 8080) for n in (1, 2)}
+    client = node.pod(9)
+    web(node, [1])
+    node.start()
+    # kproxy moves them in the order of descriptors: the first one tells that it has begun.
+    process = client.popen(sys.executable, "-uc", PRELUDE + f"""
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (6000, 6000))
+socks = [udp("{IP4}") for _ in range(5000)]
+for s in socks: s.connect(("{IP4}", 53))
+print("ready")
+def ask(s):  # an answer that comes while the socket is moved is lost
+    while True:
+        s.settimeout(0.005); s.send(b"?")
+        try: return server(s.recv(99))
+        except TimeoutError: pass
+while ask(socks[0]) == "pod1": pass
+socks[-1].connect(("{pods[1].ip4}", 8080))
+late = ask(socks[-2])
+while ask(socks[-2]) == "pod1": pass
+out([late, socks[-1].getpeername()[0], ask(socks[-1])])
+""", stdout=-1)
+    assert process.stdout.readline() == "ready\n"
+    web(node, [2])
+    # The first word shows that there was something to wait for.
+    assert json.loads(process.stdout.readline()) == ["pod1", pods[1].ip4, "pod1"]
 
 
 def test_connected_udp_sockets_stay_when_the_last_endpoint_goes(node):  # CT-6
