@@ -133,7 +133,8 @@ static int put_vservices(const struct kp_bpf *bpf, struct kp_bpf_table *const ta
 			if (kp_bpf_decide(v, &v->frontends[j], bpf->settings.udp) != KP_BPF_HOOKED)
 				continue;
 			r = kp_bpf_table_put(tables[v->family], &dial,
-					     kp_bpf_endpoints(v, &v->frontends[j]), now_us());
+					     kp_bpf_endpoints(v, &v->frontends[j]), &v->serving,
+					     now_us());
 			if (r < 0)
 				return r == -ENOSPC ? r : put_error(owner, r, err);
 		}

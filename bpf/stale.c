@@ -34,22 +34,20 @@ bool kp_bpf_is_stale(struct kp_bpf_table *const tables[KP_N_FAMILIES],
 	return found == KP_BPF_NO_MEMBER;
 }
 
-static bool has_target(const struct kp_endpoint_set *set, const struct kp_target *target)
-{
-	for (uint32_t i = 0; i < set->n; i++)
-		if (kp_target_compare(&set->slots[i], target) == 0)
-			return true;
-	return false;
-}
-
+/* Both sets are sorted. */
 static bool lost_any(const struct kp_endpoint_set *have, const struct kp_endpoint_set *want)
 {
-	for (uint32_t i = 0; i < have->n; i++)
-		/* Most endpoints keep their slot. */
-		if ((i >= want->n || kp_target_compare(&have->slots[i], &want->slots[i]) != 0) &&
-		    !has_target(want, &have->slots[i]))
+	uint32_t h = 0, w = 0;
+
+	while (h < have->n && w < want->n) {
+		int r = kp_target_compare(&have->slots[h], &want->slots[w]);
+
+		if (r < 0)
 			return true;
-	return false;
+		h += r == 0;
+		w++;
+	}
+	return h < have->n;
 }
 
 static bool is_hooked(const struct kp_vservice *v)
@@ -64,8 +62,7 @@ static bool may_strand(const struct kp_vservice *have, const struct kp_vservice 
 {
 	if (want->proto != IPPROTO_UDP || !is_hooked(want))
 		return false;
-	return !have || !is_hooked(have) || lost_any(&have->cluster, &want->cluster) ||
-	       lost_any(&have->local, &want->local);
+	return !have || !is_hooked(have) || lost_any(&have->serving, &want->serving);
 }
 
 bool kp_bpf_may_strand_sockets(const struct kp_plan *plan)

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from node import node_object, wait_for
+from node import endpoint, endpointslice, node_object, service, wait_for
 from test_hooks import PRELUDE
-from test_traffic import IP4, IP6, web
+from test_traffic import IP4, IP6, PORTS, TARGETS, web
 
 MODES = ("bpf",)
 
@@ -121,6 +121,29 @@ out([late, socks[-1].getpeername()[0], ask(socks[-1])])
     web(node, [2])
     # The first word shows that there was something to wait for.
     assert json.loads(process.stdout.readline()) == ["pod1", pods[1].ip4, "pod1"]
+
+
+def test_connected_udp_sockets_stay_while_their_endpoint_terminates(node):  # CT-3
+    for n in (1, 2, 3):
+        node.pod(n, 8080)
+    client = node.pod(9)
+
+    def write(serving, other):
+        node.write("web.json", node_object(), service("web", [IP4], PORTS), endpointslice(
+            "web-4", "web", [endpoint("10.180.0.1", ready=False, serving=serving, terminating=True),
+                             f"10.180.0.{other}"], TARGETS))
+
+    web(node, [1])
+    node.start()
+    sockets = Connected(client, IP4)
+    for other in (2, 3):  # 3: another endpoint leaves, and all sockets are looked at
+        write(True, other)
+        wait_for("new clients go elsewhere",
+                 lambda n=other: client.ask(IP4, 53, "udp").servers == {f"pod{n}": 1})
+        assert sockets.ask() == sorted([IP4, "True", "pod1"])
+    write(False, 3)
+    wait_for("the move", lambda: sockets.ask() == sorted([IP4, "True", "pod3"]))
+    sockets.close()
 
 
 def test_connected_udp_sockets_stay_when_the_last_endpoint_goes(node):  # CT-6
