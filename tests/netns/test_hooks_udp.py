@@ -90,7 +90,7 @@ def test_ten_thousand_connected_udp_sockets_follow(node):
     sockets = Connected(client, IP4, 10000)
     web(node, [2])
     wait_for("pod2", lambda: client.ask(IP4, 53, "udp").servers == {"pod2": 1})
-    assert sockets.ask() == sorted([IP4, "True", "pod2"])
+    wait_for("the move", lambda: sockets.ask() == sorted([IP4, "True", "pod2"]), 60)
     sockets.close()
 
 
