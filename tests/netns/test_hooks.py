@@ -134,6 +134,26 @@ def test_node_port_addresses_from_the_node(node, flag, served):  # NP-1, NP-4, N
             assert bool(node.ask(ip, 30080).servers) == (ip in served), ip
 
 
+def test_node_port_addresses_come_and_go(node):
+    """An address that moves to another node, as that of keepalived does, is not served here any more."""
+    node.pod(1, 8080)
+    web(node, [1])
+    node.outside.serve("other", 30080)
+    node.start("--nodeport-addresses=192.0.2.0/24,2001:db8::/64")
+
+    def hooked():
+        before = node.hooks.counters()["connected"]
+        assert node.ask("192.0.2.77", 30080).servers == {"pod1": 1}  # nft serves it at once
+        return node.hooks.counters()["connected"] > before
+
+    node.run("ip", "addr", "add", "192.0.2.77/32", "dev", "eth1")
+    wait_for("the hooks know the address", hooked)
+    node.run("ip", "addr", "del", "192.0.2.77/32", "dev", "eth1")
+    node.outside.run("ip", "addr", "add", "192.0.2.77/32", "dev", "eth0")
+    wait_for("it is somebody else's",
+             lambda: node.ask("192.0.2.77", 30080).servers == {"other": 1})
+
+
 def test_a_node_port_of_another_node_is_left_alone(node):  # DP-12
     node.pod(1, 8080)
     web(node, [1])
