@@ -44,7 +44,7 @@ static int put(struct kp_bpf_table *table, unsigned int i, unsigned int change)
 		slots[e] = (struct kp_target){.addr = {.bytes = {10, 180 + (i >> 16), i >> 8, i}},
 					      .port = 8000 + e};
 	slots[0].port += 10 * change;
-	return kp_bpf_table_put(table, &dial, &set, now_us());
+	return kp_bpf_table_put(table, &dial, &set, &set, now_us());
 }
 
 static size_t map_bytes_of(const char *fd)

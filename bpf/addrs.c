@@ -5,6 +5,9 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "bpf/shared.h"
 
@@ -104,4 +107,28 @@ int kp_bpf_addrs_sync(int map_fd, const struct kp_facts *facts, struct kp_err *e
 		r = kp_err_errno(err, -r, "add a node port address");
 	free(entries.items);
 	return r;
+}
+
+int kp_bpf_addrs_watch(void)
+{
+	struct sockaddr_nl groups = {.nl_family = AF_NETLINK,
+				     .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE), r;
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&groups, sizeof(groups)) == 0)
+		return fd < 0 ? -errno : fd;
+	r = -errno;
+	close(fd);
+	return r;
+}
+
+bool kp_bpf_addrs_changed(int watch_fd)
+{
+	char buf[8192];
+	bool changed = false;
+
+	/* Messages that were lost count too. */
+	while (recv(watch_fd, buf, sizeof(buf), 0) >= 0 || errno == ENOBUFS || errno == EINTR)
+		changed = true;
+	return changed;
 }

@@ -10,4 +10,10 @@
  * route_localnet is needed. */
 int kp_bpf_addrs_sync(int map_fd, const struct kp_facts *facts, struct kp_err *err);
 
+/* A descriptor that becomes readable when addresses come or go; the caller closes it.  -errno. */
+int kp_bpf_addrs_watch(void);
+
+/* Reads it; true when there was something. */
+bool kp_bpf_addrs_changed(int watch_fd);
+
 #endif

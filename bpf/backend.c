@@ -26,6 +26,7 @@ struct kp_bpf {
 	struct kp_bpf_table *tables[KP_N_FAMILIES];
 	struct kp_bpf_sockets *sockets; /* opened when needed */
 	bool overfull;
+	struct kp_facts facts; /* the node port ranges of the last plan */
 };
 
 /* A generation that is being made. */
@@ -83,6 +84,7 @@ void kp_bpf_close(struct kp_bpf *bpf)
 	if (!bpf)
 		return;
 	let_go(bpf);
+	kp_facts_clear(&bpf->facts);
 	close(bpf->cgroup.fd);
 	free(bpf);
 }
@@ -133,7 +135,8 @@ static int put_vservices(const struct kp_bpf *bpf, struct kp_bpf_table *const ta
 			if (kp_bpf_decide(v, &v->frontends[j], bpf->settings.udp) != KP_BPF_HOOKED)
 				continue;
 			r = kp_bpf_table_put(tables[v->family], &dial,
-					     kp_bpf_endpoints(v, &v->frontends[j]), now_us());
+					     kp_bpf_endpoints(v, &v->frontends[j]), &v->serving,
+					     now_us());
 			if (r < 0)
 				return r == -ENOSPC ? r : put_error(owner, r, err);
 		}
@@ -387,6 +390,23 @@ static int apply_incremental(struct kp_bpf *bpf, const struct kp_plan *plan,
 	return r;
 }
 
+static void remember_ranges(struct kp_bpf *bpf, const struct kp_facts *facts)
+{
+	kp_facts_clear(&bpf->facts);
+	for (size_t i = 0; i < facts->n_node_port_ranges; i++)
+		kp_prefixes_add(&bpf->facts.node_port_ranges, &bpf->facts.n_node_port_ranges,
+				&facts->node_port_ranges[i]);
+}
+
+void kp_bpf_follow_addrs(struct kp_bpf *bpf)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	if (kp_bpf_addrs_sync(kp_bpf_programs_node_addrs(bpf->programs), &bpf->facts, &err) < 0)
+		kp_log_warn("bpf", "socket hooks do not follow the node's addresses", "error=%s",
+			    kp_log_quote(err.text));
+}
+
 bool kp_bpf_is_in_place(const struct kp_bpf *bpf)
 {
 	return kp_bpf_programs_are_in_place(bpf->programs, &bpf->cgroup);
@@ -398,8 +418,10 @@ int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_apply
 	int r = plan->full ? apply_full(bpf, plan, stats, err)
 			   : apply_incremental(bpf, plan, stats, err);
 
+	if (r == 0)
+		remember_ranges(bpf, &plan->facts);
 	/* After a full plan, endpoints may have gone while nobody looked. */
-	if (r == 0 && bpf->settings.udp && (plan->full || kp_bpf_loses_udp_endpoints(plan)))
+	if (r == 0 && bpf->settings.udp && (plan->full || kp_bpf_may_strand_sockets(plan)))
 		repoint_sockets(bpf);
 	return r;
 }

@@ -21,6 +21,9 @@ void kp_bpf_close(struct kp_bpf *bpf);
 int kp_bpf_apply(struct kp_bpf *bpf, const struct kp_plan *plan, struct kp_apply_stats *stats,
 		 struct kp_err *err);
 
+/* Addresses of the node came or went: the hooks serve node ports where they are now. */
+void kp_bpf_follow_addrs(struct kp_bpf *bpf);
+
 /* The hooks are attached and pinned as the last plan left them. */
 bool kp_bpf_is_in_place(const struct kp_bpf *bpf);
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bpf/addrs.h"
 #include "bpf/backend.h"
 #include "bpf/place.h"
 #include "bpf/privileges.h"
@@ -27,7 +28,7 @@ struct kp_backend {
 	struct kp_bpf *bpf;
 	bool hooked; /* the hooks are attached and in step */
 	bool lost;   /* they were, before an error */
-	int watch_fd, timer_fd;
+	int watch_fd, timer_fd, addrs_fd;
 	unsigned int n_looks; /* since the last try to have all hooks back */
 };
 
@@ -35,6 +36,8 @@ static void hybrid_close(struct kp_backend *be)
 {
 	if (!be)
 		return;
+	if (be->addrs_fd >= 0)
+		close(be->addrs_fd);
 	if (be->timer_fd >= 0)
 		close(be->timer_fd);
 	if (be->watch_fd >= 0)
@@ -69,7 +72,7 @@ static int hybrid_open(const struct kp_settings *settings, struct kp_backend **r
 	int r = kp_nft_backend.open(settings, &be->nft, err);
 
 	be->settings = settings->hooks;
-	be->watch_fd = be->timer_fd = -1;
+	be->watch_fd = be->timer_fd = be->addrs_fd = -1;
 	/* Sources can be rewritten by nft only; those of the node are right by themselves. */
 	be->settings.node_only |= settings->masquerade_all;
 	if (r < 0) {
@@ -153,13 +156,17 @@ static int start_timer(struct kp_backend *be)
 	return be->timer_fd < 0 ? -1 : timerfd_settime(be->timer_fd, 0, &spec, NULL);
 }
 
-static int watch_both(struct kp_backend *be, int nft_fd)
+static int watch_all(struct kp_backend *be, int nft_fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 
+	be->addrs_fd = kp_bpf_addrs_watch();
+	if (be->addrs_fd < 0)
+		return be->addrs_fd;
 	be->watch_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (be->watch_fd < 0 || start_timer(be) < 0 ||
 	    epoll_ctl(be->watch_fd, EPOLL_CTL_ADD, nft_fd, &event) < 0 ||
+	    epoll_ctl(be->watch_fd, EPOLL_CTL_ADD, be->addrs_fd, &event) < 0 ||
 	    epoll_ctl(be->watch_fd, EPOLL_CTL_ADD, be->timer_fd, &event) < 0)
 		return -errno;
 	return 0;
@@ -173,7 +180,7 @@ static int hybrid_watch(struct kp_backend *be, int *ret_fd, struct kp_err *err)
 
 	if (r < 0)
 		return r;
-	r = watch_both(be, nft_fd);
+	r = watch_all(be, nft_fd);
 	if (r < 0)
 		return kp_err_errno(err, -r, "watch the socket hooks");
 	*ret_fd = be->watch_fd;
@@ -196,6 +203,8 @@ static bool hybrid_was_changed(struct kp_backend *be)
 	bool changed = kp_nft_backend.was_changed(be->nft);
 	uint64_t n_ticks;
 
+	if (kp_bpf_addrs_changed(be->addrs_fd) && be->hooked)
+		kp_bpf_follow_addrs(be->bpf);
 	if (read(be->timer_fd, &n_ticks, sizeof(n_ticks)) < 0)
 		return changed;
 	return (be->hooked && !kp_bpf_is_in_place(be->bpf)) || should_retry(be) || changed;

@@ -112,14 +112,16 @@ static __always_inline bool send_peer(struct bpf_sock_addr *ctx, struct kp_bpf_p
 	struct kp_bpf_pair pair = {.frontend = *peer};
 	struct kp_bpf_record *record;
 	struct kp_bpf_pair known;
+	__u32 at = KP_BPF_PAIRS;
 	__u64 word;
 
 	if (!is_covered(ctx) || judge(ctx, peer, &word) != TRANSLATE)
 		return false;
 	record = record_make(ctx);
-	if (record && record_find(record, peer, &known) && known.slot < KP_BPF_COUNT(word) &&
-	    read_endpoint(peer, word, known.slot, &pair.endpoint) &&
-	    peer_equal(&pair.endpoint, &known.endpoint)) {
+	if (record)
+		at = record_find(record, peer, &known);
+	if (record && at < KP_BPF_PAIRS && find_endpoint(peer, word, &known)) {
+		record_move(record, at, known.slot);
 		*peer = known.endpoint;
 		count(KP_BPF_SENT);
 		return true;

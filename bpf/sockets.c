@@ -96,12 +96,38 @@ static int list_stale(struct kp_bpf_sockets *s, kp_bpf_is_stale_fn *is_stale, vo
 	return n < 0 ? err->code : 0;
 }
 
-static bool is_ipv4(const struct kp_bpf_peer *p)
+/* Its peer in our own words; the hooks tell the frontend as such. */
+static bool read_peer(int fd, sa_family_t *ret_family, struct kp_bpf_peer *ret)
 {
-	return p->addr[0] == 0 && p->addr[1] == 0 && p->addr[2] == htonl(0xffff);
+	union {
+		struct sockaddr_storage any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} now;
+	socklen_t size = sizeof(now);
+
+	memset(ret, 0, sizeof(*ret));
+	if (getpeername(fd, (struct sockaddr *)&now, &size) < 0)
+		return false;
+	*ret_family = now.any.ss_family;
+	if (now.any.ss_family == AF_INET) {
+		ret->addr[2] = htonl(0xffff);
+		ret->addr[3] = now.in.sin_addr.s_addr;
+		ret->port = now.in.sin_port;
+	} else {
+		memcpy(ret->addr, &now.in6.sin6_addr, sizeof(ret->addr));
+		ret->port = now.in6.sin6_port;
+	}
+	return true;
 }
 
-/* An IPv6 socket connected to an IPv4 frontend takes the mapped address. */
+static bool same_peer(const struct kp_bpf_peer *a, const struct kp_bpf_peer *b)
+{
+	return a->port == b->port && memcmp(a->addr, b->addr, sizeof(a->addr)) == 0;
+}
+
+/* An IPv6 socket connected to an IPv4 frontend takes the mapped address.  What its program has
+ * disconnected or connected elsewhere since it was listed is not ours to move. */
 static bool connect_again(void *arg, size_t i, int fd)
 {
 	const struct stale *stale = &((const struct stale_list *)arg)->items[i];
@@ -109,14 +135,13 @@ static bool connect_again(void *arg, size_t i, int fd)
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = p->port};
 	struct sockaddr_in in = {
 		.sin_family = AF_INET, .sin_port = p->port, .sin_addr.s_addr = p->addr[3]};
-	struct sockaddr_storage now;
-	socklen_t size = sizeof(now);
+	struct kp_bpf_peer now;
+	sa_family_t family;
 
 	memcpy(&in6.sin6_addr, p->addr, sizeof(in6.sin6_addr));
-	/* It may have been disconnected meanwhile. */
-	if (getpeername(fd, (struct sockaddr *)&now, &size) < 0)
-		return false;
-	if (now.ss_family == AF_INET && is_ipv4(p))
+	if (!read_peer(fd, &family, &now) || !same_peer(&now, p))
+		return true;
+	if (family == AF_INET)
 		return connect(fd, (struct sockaddr *)&in, sizeof(in)) == 0;
 	return connect(fd, (struct sockaddr *)&in6, sizeof(in6)) == 0;
 }

@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 
+#include "bpf/decide.h"
+
 static enum kp_bpf_membership find(struct kp_bpf_table *const tables[KP_N_FAMILIES],
 				   const struct kp_bpf_pair *pair, enum kp_bpf_scope scope)
 {
@@ -32,36 +34,46 @@ bool kp_bpf_is_stale(struct kp_bpf_table *const tables[KP_N_FAMILIES],
 	return found == KP_BPF_NO_MEMBER;
 }
 
-static bool has_target(const struct kp_endpoint_set *set, const struct kp_target *target)
-{
-	for (uint32_t i = 0; i < set->n; i++)
-		if (kp_target_compare(&set->slots[i], target) == 0)
-			return true;
-	return false;
-}
-
+/* Both sets are sorted. */
 static bool lost_any(const struct kp_endpoint_set *have, const struct kp_endpoint_set *want)
 {
-	for (uint32_t i = 0; i < have->n; i++)
-		/* Most endpoints keep their slot. */
-		if ((i >= want->n || kp_target_compare(&have->slots[i], &want->slots[i]) != 0) &&
-		    !has_target(want, &have->slots[i]))
+	uint32_t h = 0, w = 0;
+
+	while (h < have->n && w < want->n) {
+		int r = kp_target_compare(&have->slots[h], &want->slots[w]);
+
+		if (r < 0)
+			return true;
+		h += r == 0;
+		w++;
+	}
+	return h < have->n;
+}
+
+static bool is_hooked(const struct kp_vservice *v)
+{
+	for (size_t i = 0; i < v->n_frontends; i++)
+		if (kp_bpf_decide(v, &v->frontends[i], true) == KP_BPF_HOOKED)
 			return true;
 	return false;
 }
 
-bool kp_bpf_loses_udp_endpoints(const struct kp_plan *plan)
+static bool may_strand(const struct kp_vservice *have, const struct kp_vservice *want)
+{
+	if (want->proto != IPPROTO_UDP || !is_hooked(want))
+		return false;
+	return !have || !is_hooked(have) || lost_any(&have->serving, &want->serving);
+}
+
+bool kp_bpf_may_strand_sockets(const struct kp_plan *plan)
 {
 	for (size_t i = 0; i < plan->n_changes; i++) {
-		const struct kp_vservices *have = plan->changes[i].have;
+		const struct kp_change *change = &plan->changes[i];
 
-		for (size_t j = 0; j < have->n; j++) {
-			const struct kp_vservice *want = kp_vservices_find(&plan->changes[i].want,
-									   &have->items[j]);
+		for (size_t j = 0; j < change->want.n; j++) {
+			const struct kp_vservice *want = &change->want.items[j];
 
-			if (have->items[j].proto == IPPROTO_UDP && want &&
-			    (lost_any(&have->items[j].cluster, &want->cluster) ||
-			     lost_any(&have->items[j].local, &want->local)))
+			if (may_strand(kp_vservices_find(change->have, want), want))
 				return true;
 		}
 	}

@@ -3,13 +3,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 
 #include "bpf/ranges.h"
 
 struct frontend {
 	struct kp_bpf_dial dial;
 	uint32_t index;
-	uint32_t first, n_room, n; /* the range of its endpoints; without room there is none */
+	uint32_t first, n_room, n;	/* the range of its endpoints; without room there is none */
+	struct kp_endpoint_set serving; /* those at which connected sockets may stay */
 	UT_hash_handle hh;
 };
 
@@ -48,6 +50,7 @@ void kp_bpf_table_free(struct kp_bpf_table *table)
 		return;
 	HASH_ITER (hh, table->frontends, f, tmp) {
 		HASH_DEL(table->frontends, f);
+		free(f->serving.slots);
 		free(f);
 	}
 	kp_bpf_ranges_free(table->indices);
@@ -197,11 +200,13 @@ static void give_back(struct kp_bpf_table *table, struct frontend *f, int64_t no
 	if (f->n_room > 0)
 		kp_bpf_ranges_give(table->ranges, f->first, f->n_room, now_us);
 	kp_bpf_ranges_give(table->indices, f->index, 1, now_us);
+	free(f->serving.slots);
 	free(f);
 }
 
 static int add_frontend(struct kp_bpf_table *table, const struct kp_bpf_dial *dial,
-			const struct kp_endpoint_set *endpoints, int64_t now_us)
+			const struct kp_endpoint_set *endpoints, int64_t now_us,
+			struct frontend **ret)
 {
 	struct frontend *f;
 	uint32_t index;
@@ -220,20 +225,36 @@ static int add_frontend(struct kp_bpf_table *table, const struct kp_bpf_dial *di
 		return r;
 	}
 	HASH_ADD(hh, table->frontends, dial, sizeof(f->dial), f);
+	*ret = f;
 	return 0;
 }
 
+/* TCP has none, and nothing is kept for it. */
+static void copy_set(const struct kp_endpoint_set *from, struct kp_endpoint_set *to)
+{
+	free(to->slots);
+	*to = (struct kp_endpoint_set){.n = from->n};
+	if (from->n == 0)
+		return;
+	to->slots = kp_xcalloc(from->n, sizeof(*to->slots));
+	memcpy(to->slots, from->slots, from->n * sizeof(*to->slots));
+}
+
 int kp_bpf_table_put(struct kp_bpf_table *table, const struct kp_bpf_dial *dial,
-		     const struct kp_endpoint_set *endpoints, int64_t now_us)
+		     const struct kp_endpoint_set *endpoints, const struct kp_endpoint_set *serving,
+		     int64_t now_us)
 {
 	struct frontend *f;
+	int r = 0;
 
 	HASH_FIND(hh, table->frontends, dial, sizeof(*dial), f);
 	if (!f)
-		return add_frontend(table, dial, endpoints, now_us);
-	if (has_endpoints(table, f, endpoints))
-		return 0;
-	return change_endpoints(table, f, endpoints, now_us);
+		r = add_frontend(table, dial, endpoints, now_us, &f);
+	else if (!has_endpoints(table, f, endpoints))
+		r = change_endpoints(table, f, endpoints, now_us);
+	if (r == 0)
+		copy_set(serving, &f->serving);
+	return r;
 }
 
 int kp_bpf_table_remove(struct kp_bpf_table *table, const struct kp_bpf_dial *dial, int64_t now_us)
@@ -285,12 +306,9 @@ enum kp_bpf_membership kp_bpf_table_find(const struct kp_bpf_table *table,
 	HASH_FIND(hh, table->frontends, dial, sizeof(*dial), f);
 	if (!f || f->n == 0)
 		return KP_BPF_UNKNOWN;
-	for (uint32_t i = 0; i < f->n; i++) {
-		struct kp_target target = read_endpoint(table, f->first + i);
-
-		if (kp_target_compare(&target, endpoint) == 0)
-			return KP_BPF_MEMBER;
-	}
+	if (f->serving.n > 0 &&
+	    bsearch(endpoint, f->serving.slots, f->serving.n, sizeof(*endpoint), kp_target_compare))
+		return KP_BPF_MEMBER;
 	return KP_BPF_NO_MEMBER;
 }
 
@@ -306,7 +324,7 @@ int kp_bpf_table_copy(const struct kp_bpf_table *from, struct kp_bpf_table *to, 
 
 			kp_endpoint_set_add(&set, &target.addr, target.port);
 		}
-		r = kp_bpf_table_put(to, &f->dial, &set, now_us);
+		r = kp_bpf_table_put(to, &f->dial, &set, &f->serving, now_us);
 		free(set.slots);
 	}
 	return r;

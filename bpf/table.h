@@ -44,18 +44,20 @@ struct kp_bpf_table;
 struct kp_bpf_table *kp_bpf_table_new(enum kp_family family, const struct kp_bpf_memory *memory);
 void kp_bpf_table_free(struct kp_bpf_table *table);
 
-/* Makes a frontend, or changes its endpoints.  -ENOSPC: there is no room, and everything is as it
- * was. */
+/* Makes a frontend, or changes its endpoints.  'serving' is sorted, copied, and for
+ * kp_bpf_table_find() only.  -ENOSPC: there is no room, and everything is as it was. */
 int kp_bpf_table_put(struct kp_bpf_table *table, const struct kp_bpf_dial *dial,
-		     const struct kp_endpoint_set *endpoints, int64_t now_us);
+		     const struct kp_endpoint_set *endpoints, const struct kp_endpoint_set *serving,
+		     int64_t now_us);
 
 /* Removes a frontend; none is no error. */
 int kp_bpf_table_remove(struct kp_bpf_table *table, const struct kp_bpf_dial *dial, int64_t now_us);
 
-/* Whether a client of this frontend may be at this endpoint. */
+/* Whether a client of this frontend may stay at this endpoint: at all that serve, whatever policy,
+ * topology and termination say to new clients (CT-3). */
 enum kp_bpf_membership {
 	KP_BPF_MEMBER,
-	KP_BPF_NO_MEMBER, /* but others are */
+	KP_BPF_NO_MEMBER, /* there are other endpoints */
 	KP_BPF_UNKNOWN	  /* no such frontend, or it has no endpoints */
 };
 enum kp_bpf_membership kp_bpf_table_find(const struct kp_bpf_table *table,

@@ -66,15 +66,16 @@ static bool split_comment(const char *comment, char *owner, size_t owner_size, c
 static struct kp_vservice *get_vservice(struct kp_vservices *vs, enum kp_family family,
 					uint8_t proto, const char *port)
 {
-	struct kp_vservice like = {.family = family, .proto = proto, .port_name = port};
-	struct kp_vservice *v = (struct kp_vservice *)kp_vservices_find(vs, &like);
+	struct kp_vservice like = {.family = family, .proto = proto, .port_name = port}, *v;
 
-	if (!v) {
-		v = kp_vservices_add(vs);
-		v->family = family;
-		v->proto = proto;
-		v->port_name = kp_name_get(port);
-	}
+	/* They are not sorted yet. */
+	for (size_t i = 0; i < vs->n; i++)
+		if (kp_vservice_is(&vs->items[i], &like))
+			return &vs->items[i];
+	v = kp_vservices_add(vs);
+	v->family = family;
+	v->proto = proto;
+	v->port_name = kp_name_get(port);
 	return v;
 }
 

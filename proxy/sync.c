@@ -276,8 +276,19 @@ static void watch_kernel(struct kp_sync *sync, uv_loop_t *loop)
 	sync->watching = true;
 }
 
+/* LD-1 */
+static void check_pod_cidrs(const struct kp_sync *sync)
+{
+	const struct kp_node *node = kp_store_last_node(sync->planner.store);
+
+	if (sync->options->pods_by_node_cidr &&
+	    !(node && (node->has_pod_cidr[KP_IPV4] || node->has_pod_cidr[KP_IPV6])))
+		kp_log_warn("sync", "the Node has no podCIDRs, no source counts as a pod", NULL);
+}
+
 void kp_sync_start(struct kp_sync *sync, uv_loop_t *loop)
 {
+	check_pod_cidrs(sync);
 	uv_timer_init(loop, &sync->timer);
 	uv_timer_init(loop, &sync->full_timer);
 	uv_idle_init(loop, &sync->cleaning);
@@ -377,10 +388,11 @@ static int apply(struct kp_sync *sync, struct kp_apply_stats *stats, struct kp_e
 	return r;
 }
 
-/* In NodeCIDR mode the Node tells which addresses are pods (ND-4, ND-8). */
+/* In NodeCIDR mode the Node tells which addresses are pods (ND-4, ND-8); the last one, because we
+ * run on it still when its object is gone. */
 static void follow_node(struct kp_sync *sync)
 {
-	const struct kp_node *node = kp_store_node(sync->planner.store);
+	const struct kp_node *node = kp_store_last_node(sync->planner.store);
 	struct kp_settings settings = sync->options->settings;
 
 	if (!sync->options->pods_by_node_cidr)
@@ -394,8 +406,6 @@ static void follow_node(struct kp_sync *sync)
 	sync->settings = settings;
 	sync->ops->configure(sync->backend, &settings);
 	sync->full = true;
-	if (!settings.has_pod_range[KP_IPV4] && !settings.has_pod_range[KP_IPV6])
-		kp_log_warn("sync", "the Node has no podCIDRs, no source counts as a pod", NULL);
 }
 
 static void failed(struct kp_sync *sync, const struct kp_err *err)

@@ -69,17 +69,28 @@ static __always_inline void record_send(struct kp_bpf_record *r, const struct kp
 	r->next = at + 1;
 }
 
-/* Writes the pair that was made for 'frontend' into '*ret'. */
-static __always_inline bool record_find(const struct kp_bpf_record *r,
-					const struct kp_bpf_peer *frontend, struct kp_bpf_pair *ret)
+/* Writes the last pair that was made for 'frontend' into '*ret'; returns its index, or KP_BPF_PAIRS
+ * when there is none.  Older ones name endpoints that are gone, whose answers may still come. */
+static __always_inline __u32 record_find(const struct kp_bpf_record *r,
+					 const struct kp_bpf_peer *frontend,
+					 struct kp_bpf_pair *ret)
 {
-	for (int i = 0; i < KP_BPF_PAIRS; i++) {
-		if (!peer_equal(&r->pairs[i].frontend, frontend))
+	for (__u32 i = 1; i <= KP_BPF_PAIRS; i++) {
+		__u32 at = (r->next - i) & (KP_BPF_PAIRS - 1);
+
+		if (!peer_equal(&r->pairs[at].frontend, frontend))
 			continue;
-		*ret = r->pairs[i];
-		return true;
+		*ret = r->pairs[at];
+		return at;
 	}
-	return false;
+	return KP_BPF_PAIRS;
+}
+
+static __always_inline void record_move(struct kp_bpf_record *r, __u32 at, __u32 slot)
+{
+	at &= KP_BPF_PAIRS - 1;
+	if (r->pairs[at].slot != slot)
+		r->pairs[at].slot = slot;
 }
 
 /* Turns an endpoint back into the frontend that the socket dialed. */

@@ -134,6 +134,75 @@ static __always_inline bool read_endpoint(const struct kp_bpf_peer *to, __u64 wo
 	return true;
 }
 
+static __always_inline bool is_in_slot(const struct kp_bpf_peer *to, __u64 word, __u32 slot,
+				       const struct kp_bpf_peer *endpoint)
+{
+	struct kp_bpf_peer found;
+
+	return slot < KP_BPF_COUNT(word) && read_endpoint(to, word, slot, &found) &&
+	       peer_equal(&found, endpoint);
+}
+
+#define SEARCHED_SLOTS 64 /* the verifier walks through all of them at each load: 10 ms */
+
+/* The slot of an endpoint among the first ones, or -1.  Not static, so that the verifier looks at
+ * the loop once and not in every place that leads here. */
+__attribute__((noinline)) int search_slot4(__u64 word, __u64 endpoint)
+{
+	for (__u32 slot = 0; slot < SEARCHED_SLOTS && slot < KP_BPF_COUNT(word); slot++) {
+		__u32 index = KP_BPF_FIRST(word) + slot;
+		const union kp_bpf_endpoint4 *e = bpf_map_lookup_elem(&endpoints4, &index);
+
+		if (!e)
+			break;
+		if (*(volatile __u64 *)&e->all == endpoint)
+			return slot;
+	}
+	return -1;
+}
+
+__attribute__((noinline)) int search_slot6(__u64 word, __u64 addr_start, __u64 addr_end, __u32 port)
+{
+	for (__u32 slot = 0; slot < SEARCHED_SLOTS && slot < KP_BPF_COUNT(word); slot++) {
+		__u32 index = KP_BPF_FIRST(word) + slot;
+		const struct kp_bpf_endpoint6 *e = bpf_map_lookup_elem(&endpoints6, &index);
+
+		if (!e)
+			break;
+		if (*(const __u64 *)&e->addr[0] == addr_start &&
+		    *(const __u64 *)&e->addr[2] == addr_end && e->port == port)
+			return slot;
+	}
+	return -1;
+}
+
+static __always_inline int search_slot(__u64 word, const struct kp_bpf_peer *endpoint)
+{
+	union kp_bpf_endpoint4 e4 = {.addr = endpoint->addr[3], .port = endpoint->port};
+	__u64 addr[2];
+
+	if (peer_is4(endpoint))
+		return search_slot4(word, e4.all);
+	__builtin_memcpy(addr, endpoint->addr, sizeof(addr));
+	return search_slot6(word, addr[0], addr[1], endpoint->port);
+}
+
+/* Whether the endpoint of a pair is still one of the frontend 'to', whose word is 'word'.  When
+ * another endpoint left, this one may have taken its slot: then the pair is put right. */
+static __always_inline bool find_endpoint(const struct kp_bpf_peer *to, __u64 word,
+					  struct kp_bpf_pair *pair)
+{
+	int slot;
+
+	if (is_in_slot(to, word, pair->slot, &pair->endpoint))
+		return true;
+	slot = search_slot(word, &pair->endpoint);
+	if (slot < 0)
+		return false;
+	pair->slot = slot;
+	return true;
+}
+
 /* 'random' scaled to the number of slots: without division, and every slot equally likely. */
 static __always_inline __u32 slot_of(__u32 random, __u64 word)
 {

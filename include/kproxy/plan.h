@@ -124,7 +124,10 @@ bool kp_vservices_equal(const struct kp_vservices *a, const struct kp_vservices 
 /* Of those that are equal: the same endpoints serve. */
 bool kp_vservices_serve_equal(const struct kp_vservices *a, const struct kp_vservices *b);
 
-/* The one with this identity; NULL when there is none. */
+/* Has the same family, protocol and port name. */
+bool kp_vservice_is(const struct kp_vservice *v, const struct kp_vservice *like);
+
+/* The one with this identity in a sorted list; NULL when there is none. */
 const struct kp_vservice *kp_vservices_find(const struct kp_vservices *vs,
 					    const struct kp_vservice *like);
 

@@ -11,8 +11,11 @@
 /* The API allows one per family. */
 #define MAX_CLUSTER_IPS 2
 
-/* No limit of their own: the size of the object bounds them. */
+/* No limit of their own: the size of the object bounds them, and what they make together has one.
+ */
 #define UNLIMITED ((size_t)-1)
+#define MAX_FRONTENDS UINT16_MAX
+#define MAX_GUARDS ((size_t)1 << 20)
 
 static int decode_service(const struct kp_decoder *d, const struct kp_field *root, const char *type,
 			  struct kp_service *service);
@@ -33,6 +36,8 @@ static int decode_affinity(const struct kp_decoder *d, const struct kp_field *sp
 			   struct kp_service *service);
 static int decode_identity(const struct kp_decoder *d, const struct kp_field *root,
 			   struct kp_service *service);
+static int check_size(const struct kp_decoder *d, const struct kp_field *spec,
+		      const struct kp_service *service);
 
 enum kp_decode_result kp_decode_service(const struct kp_decoder *d, const struct kp_field *root,
 					struct kp_service **ret)
@@ -87,6 +92,26 @@ static int decode_service(const struct kp_decoder *d, const struct kp_field *roo
 	    decode_vips(d, root, service) < 0 || decode_source_ranges(d, spec, service) < 0 ||
 	    decode_policies(d, spec, type, service) < 0 || decode_affinity(d, spec, service) < 0)
 		return -EINVAL;
+	return check_size(d, spec, service);
+}
+
+/* One object of 1 MB could ask for more than the memory of every node. */
+static int check_size(const struct kp_decoder *d, const struct kp_field *spec,
+		      const struct kp_service *service)
+{
+	size_t n_addrs = 2 + service->external_ips.n + service->vips.n;
+	size_t n_guards = service->n_ports * service->vips.n * service->source_ranges.n;
+
+	if (service->n_ports * n_addrs > MAX_FRONTENDS)
+		return kp_field_fail(spec, d->err,
+				     "%zu ports with %zu addresses each, more than %d together",
+				     service->n_ports, n_addrs, MAX_FRONTENDS);
+	if (n_guards > MAX_GUARDS)
+		return kp_field_fail(
+			spec, d->err,
+			"%zu ports with %zu load balancer addresses and %zu source ranges each, "
+			"more than %zu together",
+			service->n_ports, service->vips.n, service->source_ranges.n, MAX_GUARDS);
 	return 0;
 }
 

@@ -42,6 +42,7 @@ struct kp_store {
 	struct slice *slices;
 	struct cidr *cidrs;
 	struct kp_node *node;
+	struct kp_node *gone_node;	       /* the last one, while there is none */
 	struct kp_addr node_ip[KP_N_FAMILIES]; /* in the place of the Node's; zero: none */
 	uint32_t node_seen;
 	size_t n_services;
@@ -91,6 +92,7 @@ void kp_store_free(struct kp_store *store)
 		free(cidr);
 	}
 	kp_node_free(store->node);
+	kp_node_free(store->gone_node);
 	free(store);
 }
 
@@ -219,6 +221,11 @@ const struct kp_node *kp_store_node(const struct kp_store *store)
 	return store->node;
 }
 
+const struct kp_node *kp_store_last_node(const struct kp_store *store)
+{
+	return store->node ? store->node : store->gone_node;
+}
+
 void kp_store_override_node_ip(struct kp_store *store, enum kp_family family,
 			       const struct kp_addr *addr)
 {
@@ -228,9 +235,10 @@ void kp_store_override_node_ip(struct kp_store *store, enum kp_family family,
 const struct kp_addr *kp_store_node_ip(const struct kp_store *store, enum kp_family family)
 {
 	const struct kp_addr *addr = &store->node_ip[family];
+	const struct kp_node *node = kp_store_last_node(store);
 
-	if (kp_addr_is_zero(addr) && store->node)
-		addr = &store->node->ip[family];
+	if (kp_addr_is_zero(addr) && node)
+		addr = &node->ip[family];
 	return kp_addr_is_zero(addr) || kp_addr_is_loopback(family, addr) ? NULL : addr;
 }
 
@@ -428,26 +436,37 @@ static bool concerns_services(const struct kp_node *a, const struct kp_node *b)
 	return strcmp(a->zone, b->zone) != 0 || memcmp(a->ip, b->ip, sizeof(a->ip)) != 0;
 }
 
-static void replace_node(struct kp_store *store, struct kp_node *node)
+/* A Node that is made anew has neither addresses nor podCIDRs at first: those that we know stay. */
+static void complete_node(const struct kp_store *store, struct kp_node *node)
 {
-	bool moved = concerns_services(store->node, node);
+	const struct kp_node *last = kp_store_last_node(store);
 
-	kp_node_free(store->node);
-	store->node = node;
-	kp_tracker_mark_facts(store->tracker);
-	if (moved)
-		kp_store_mark_all(store);
+	if (last && kp_addr_is_zero(&node->ip[KP_IPV4]) && kp_addr_is_zero(&node->ip[KP_IPV6]))
+		memcpy(node->ip, last->ip, sizeof(node->ip));
+	if (last && !node->has_pod_cidr[KP_IPV4] && !node->has_pod_cidr[KP_IPV6]) {
+		memcpy(node->has_pod_cidr, last->has_pod_cidr, sizeof(node->has_pod_cidr));
+		memcpy(node->pod_cidr, last->pod_cidr, sizeof(node->pod_cidr));
+	}
+	for (int f = 0; f < KP_N_FAMILIES; f++)
+		if (!kp_addr_is_zero(&store->node_ip[f]))
+			node->ip[f] = store->node_ip[f];
 }
 
 static bool put_node(struct kp_store *store, struct kp_node *node)
 {
+	bool moved;
+
 	store->node_seen = store->list[KP_KIND_NODE];
-	for (int f = 0; f < KP_N_FAMILIES; f++)
-		if (!kp_addr_is_zero(&store->node_ip[f]))
-			node->ip[f] = store->node_ip[f];
+	complete_node(store, node);
 	if (is_known(KP_KIND_NODE, store->node, node))
 		return false;
-	replace_node(store, node);
+	moved = concerns_services(kp_store_last_node(store), node);
+	kp_node_free(store->node);
+	kp_node_free(KP_TAKE(store->gone_node));
+	store->node = node;
+	kp_tracker_mark_facts(store->tracker);
+	if (moved)
+		kp_store_mark_all(store);
 	return true;
 }
 
@@ -455,7 +474,8 @@ static bool remove_node(struct kp_store *store, const char *name)
 {
 	if (!store->node || strcmp(store->node->name, name) != 0)
 		return false;
-	replace_node(store, NULL);
+	store->gone_node = KP_TAKE(store->node);
+	kp_tracker_mark_facts(store->tracker);
 	return true;
 }
 

@@ -43,8 +43,12 @@ void kp_store_keep(struct kp_store *store, enum kp_kind kind, const char *ns, co
  * until the store changes. */
 bool kp_store_get(const struct kp_store *store, const char *key, struct kp_store_service *ret);
 
-/* Our own Node, NULL until one is put. */
+/* Our own Node, NULL until one is put, and when it is removed. */
 const struct kp_node *kp_store_node(const struct kp_store *store);
+
+/* The same, or the last one: we run on it still when its object is gone (ND-8).  NULL until one is
+ * put. */
+const struct kp_node *kp_store_last_node(const struct kp_store *store);
 
 /* An address that counts in the place of the Node's of this family (ND-3).  Before the first Node
  * is put. */

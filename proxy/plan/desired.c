@@ -5,16 +5,11 @@
 
 #include "plan/endpoints.h"
 
-/* An address that a Service lists twice is one frontend. */
 static void add_frontend(struct kp_vservice *v, enum kp_frontend_type type, enum kp_policy policy,
 			 const struct kp_addr *addr, uint16_t port)
 {
-	struct kp_frontend *f;
+	struct kp_frontend *f = kp_vservice_add_frontend(v);
 
-	for (size_t i = 0; i < v->n_frontends; i++)
-		if (v->frontends[i].port == port && kp_addr_equal(&v->frontends[i].addr, addr))
-			return;
-	f = kp_vservice_add_frontend(v);
 	f->type = type;
 	f->policy = policy;
 	f->addr = *addr;
@@ -29,6 +24,40 @@ static void add_frontends_of(struct kp_vservice *v, enum kp_frontend_type type,
 			add_frontend(v, type, policy, &addrs->items[i].addr, port);
 }
 
+/* By destination; among equal ones, the one that counts comes first.  An address that is both a
+ * load balancer's and an external one is a load balancer's: those have a guard (FW-1). */
+static int compare_destinations(const void *va, const void *vb)
+{
+	static const uint8_t rank[] = {
+		[KP_CLUSTER_IP] = 0,
+		[KP_LOAD_BALANCER_IP] = 1,
+		[KP_EXTERNAL_IP] = 2,
+		[KP_NODE_PORT] = 3,
+	};
+	const struct kp_frontend *a = va, *b = vb;
+	int r = memcmp(&a->addr, &b->addr, sizeof(a->addr));
+
+	if (r == 0)
+		r = (int)a->port - (int)b->port;
+	return r ? r : (int)rank[a->type] - (int)rank[b->type];
+}
+
+/* An address that a Service lists twice is one frontend. */
+static void drop_duplicates(struct kp_vservice *v)
+{
+	uint16_t kept = 1;
+
+	qsort(v->frontends, v->n_frontends, sizeof(*v->frontends), compare_destinations);
+	for (uint16_t i = 1; i < v->n_frontends; i++) {
+		const struct kp_frontend *last = &v->frontends[kept - 1];
+
+		if (last->port != v->frontends[i].port ||
+		    !kp_addr_equal(&last->addr, &v->frontends[i].addr))
+			v->frontends[kept++] = v->frontends[i];
+	}
+	v->n_frontends = kept;
+}
+
 /* Node ports and load balancer addresses count by being there, whatever spec.type says (SV-4). */
 static void add_frontends(struct kp_vservice *v, const struct kp_service *service,
 			  const struct kp_service_port *port)
@@ -40,11 +69,11 @@ static void add_frontends(struct kp_vservice *v, const struct kp_service *servic
 							  : KP_POLICY_EXTERNAL;
 
 	add_frontend(v, KP_CLUSTER_IP, internal, &service->cluster_ip[v->family], port->port);
-	/* An address that is both is a load balancer's: those have a guard (FW-1). */
 	add_frontends_of(v, KP_LOAD_BALANCER_IP, external, &service->vips, port->port);
 	add_frontends_of(v, KP_EXTERNAL_IP, external, &service->external_ips, port->port);
 	if (port->node_port)
 		add_frontend(v, KP_NODE_PORT, external, &any, port->node_port);
+	drop_duplicates(v);
 }
 
 static bool uses_cluster_set(const struct kp_vservice *v)

@@ -36,7 +36,8 @@ static void collect(const struct kp_store_service *service, const struct kp_serv
 		for (size_t p = 0; p < slice->n_ports; p++) {
 			const struct kp_slice_port *sp = &slice->ports[p];
 
-			if (sp->proto != port->proto || strcmp(sp->name, port->name) != 0)
+			/* Names are shared: equal ones are one. */
+			if (sp->proto != port->proto || sp->name != port->name)
 				continue;
 			for (size_t e = 0; e < slice->n_endpoints; e++)
 				candidates_add(ret, &slice->endpoints[e], sp->port);

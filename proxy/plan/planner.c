@@ -157,7 +157,7 @@ void kp_planner_build(struct kp_planner *planner, const struct kp_state *have, b
 	struct pass pass = {.planner = planner,
 			    .have = have,
 			    .plan = ret,
-			    .node = kp_store_node(planner->store)};
+			    .node = kp_store_last_node(planner->store)};
 
 	ret->full = full;
 	ret->have_facts = &have->facts;

@@ -165,13 +165,16 @@ bool kp_vservices_serve_equal(const struct kp_vservices *a, const struct kp_vser
 	return true;
 }
 
+bool kp_vservice_is(const struct kp_vservice *v, const struct kp_vservice *like)
+{
+	return compare_identity(v, like) == 0;
+}
+
 const struct kp_vservice *kp_vservices_find(const struct kp_vservices *vs,
 					    const struct kp_vservice *like)
 {
-	for (size_t i = 0; i < vs->n; i++)
-		if (compare_identity(&vs->items[i], like) == 0)
-			return &vs->items[i];
-	return NULL;
+	return vs->n ? bsearch(like, vs->items, vs->n, sizeof(*vs->items), compare_vservices)
+		     : NULL;
 }
 
 void kp_facts_clear(struct kp_facts *facts)

@@ -134,6 +134,26 @@ def test_node_port_addresses_from_the_node(node, flag, served):  # NP-1, NP-4, N
             assert bool(node.ask(ip, 30080).servers) == (ip in served), ip
 
 
+def test_node_port_addresses_come_and_go(node):
+    """An address that moves to another node, as that of keepalived does, is not served here any more."""
+    node.pod(1, 8080)
+    web(node, [1])
+    node.outside.serve("other", 30080)
+    node.start("--nodeport-addresses=192.0.2.0/24,2001:db8::/64")
+
+    def hooked():
+        before = node.hooks.counters()["connected"]
+        assert node.ask("192.0.2.77", 30080).servers == {"pod1": 1}  # nft serves it at once
+        return node.hooks.counters()["connected"] > before
+
+    node.run("ip", "addr", "add", "192.0.2.77/32", "dev", "eth1")
+    wait_for("the hooks know the address", hooked)
+    node.run("ip", "addr", "del", "192.0.2.77/32", "dev", "eth1")
+    node.outside.run("ip", "addr", "add", "192.0.2.77/32", "dev", "eth0")
+    wait_for("it is somebody else's",
+             lambda: node.ask("192.0.2.77", 30080).servers == {"other": 1})
+
+
 def test_a_node_port_of_another_node_is_left_alone(node):  # DP-12
     node.pod(1, 8080)
     web(node, [1])
@@ -270,6 +290,42 @@ for _ in sys.stdin:
     web(node, others)
     wait_for("the endpoint leaves", lambda: served(node) == {f"10.180.0.{i}" for i in others})
     assert len({tuple(ask()) for _ in range(5)} & {(f"pod{i}", IP4) for i in others}) == 1
+    process.kill()
+    process.stdin.close()
+
+
+def test_unconnected_sockets_stay_while_other_endpoints_leave(node):
+    """The endpoint in the last slot moves into the one that becomes free."""
+    numbers = [1, 2, 3, 4, 5]
+    for n in numbers:
+        node.pod(n, 8080)
+    client = node.pod(9)
+    web(node, numbers)
+    node.start()
+    process = client.popen(sys.executable, "-uc", PRELUDE + f"""
+socks = [udp(ip) for ip in ("{IP4}", "{IP6}") for _ in range(40)]
+def ask(s):
+    s.sendto(b"?", ("{IP4}" if s.family == AF_INET else "{IP6}", 53))
+    return server(s.recv(99))
+for _ in sys.stdin:
+    out([ask(s) for s in socks])
+""", stdin=-1, stdout=-1)
+
+    def ask():
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    before = ask()
+    assert set(before) == {f"pod{n}" for n in numbers}
+    while len(numbers) > 2:
+        numbers = numbers[1:]
+        web(node, numbers)
+        wait_for("an endpoint leaves", lambda: served(node) == {f"10.180.0.{n}" for n in numbers})
+        after = ask()
+        kept = {f"pod{n}" for n in numbers}
+        assert [(a, b) for a, b in zip(before, after) if a in kept and a != b] == []
+        before = after
     process.kill()
     process.stdin.close()
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How packets of pods are told from others decides who is masqueraded (section 5 of conformance.md)."""
+import json
+
 import pytest
 
 from node import endpointslice, node_object, service, wait_for
@@ -12,6 +14,11 @@ def web(node, numbers, node_object=node_object()):
                endpointslice("web-4", "web", [f"10.180.0.{n}" for n in numbers], TARGETS),
                endpointslice("web-6", "web", [f"fd00:10:180::{n:x}" for n in numbers], TARGETS,
                              "IPv6"))
+
+
+def objects_of(node):
+    with open(f"{node.directory}/web.json", encoding="utf-8") as f:
+        return json.load(f)["items"]
 
 
 def node_with_pod_cidrs(*cidrs):
@@ -58,6 +65,25 @@ def test_node_cidr_follows_the_node(node):  # ND-4, ND-8
     web(node, [7], node_with_pod_cidrs("10.99.0.0/24", "fd00:99::/64"))
     for address in FRONTENDS:
         wait_for("the client is no pod any more", lambda a=address: not sees_client(node, client, a))
+
+
+def test_node_cidr_outlives_the_node_object(node):  # ND-8
+    node.pod(7, 8080)
+    client = node.pod(1)
+    stranger = node.connect("stranger", "eth3", ("192.0.3.1", "192.0.3.2", 24),
+                            ("2001:db8:3::1", "2001:db8:3::2", 64))
+    stranger.run("ip", "route", "add", "10.96.0.0/16", "via", "192.0.3.1")
+    web(node, [7], node_with_pod_cidrs("10.180.0.0/24", "fd00:10:180::/64"))
+    node.start("--detect-local-mode=NodeCIDR")
+    others = [o for o in objects_of(node) if o["kind"] != "Node"]
+    for objects in (others, others[1:]):  # the second one is a change that shows that the first is done
+        node.write("web.json", *objects)
+    wait_for("the Service is gone", lambda: not node.dump()["services"])
+    node.write("web.json", *others)
+    wait_for("the Service is back", lambda: node.dump()["services"])
+    assert sees_client(node, client, FRONTENDS[0])
+    got = stranger.ask(FRONTENDS[0], 80)
+    assert not got.errors and "192.0.3.2" not in got.peers  # masqueraded, as it is no pod
 
 
 def test_a_mode_without_its_name_is_refused(node):

@@ -45,7 +45,7 @@ struct world {
 	struct service services[N_SERVICES];
 	struct slice slices[N_SLICES];
 	unsigned int cidrs[N_CIDRS]; /* a bit per prefix, 0: not there */
-	bool has_node;
+	bool has_node, had_node;
 	unsigned int node_ip, node_zone;
 };
 
@@ -429,8 +429,12 @@ static void change_slice(struct world *w, struct kp_store *store)
 static void change_node(struct world *w, struct kp_store *store)
 {
 	w->has_node = !one_in(w, 4);
-	w->node_ip = world_below(w, 3);
-	w->node_zone = world_below(w, 2);
+	/* What is known of a Node outlives it. */
+	if (w->has_node) {
+		w->had_node = true;
+		w->node_ip = world_below(w, 3);
+		w->node_zone = world_below(w, 2);
+	}
 	tell(store, w->has_node, build_node(w));
 }
 
@@ -467,6 +471,8 @@ void world_put_all(const struct world *w, struct kp_store *store)
 	for (unsigned int i = N_SERVICES; i-- > 0;)
 		if (w->services[i].exists)
 			tell(store, true, build_service(&w->services[i], i));
-	if (w->has_node)
+	if (w->had_node)
 		tell(store, true, build_node(w));
+	if (!w->has_node)
+		tell(store, false, build_node(w));
 }

@@ -113,7 +113,7 @@ static int put_set(struct world *w, unsigned int last, unsigned int first, unsig
 {
 	struct kp_bpf_dial d = dial(last);
 	struct kp_endpoint_set set = set_of(first, n);
-	int r = kp_bpf_table_put(w->table, &d, &set, now_us);
+	int r = kp_bpf_table_put(w->table, &d, &set, &set, now_us);
 
 	free(set.slots);
 	return r;

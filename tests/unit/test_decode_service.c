@@ -368,6 +368,46 @@ static void test_decode_creation_time(void **state)
 	assert_int_equal(decode_created(*state, "1970-01-02T00:00:01"), 0);
 }
 
+/* The number of each item stands in the place of the three %d. */
+static json_t *make_list(const char *format, int n)
+{
+	json_t *list = json_array();
+
+	for (int i = 1; i <= n; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), format, i >> 16, i >> 8 & 255, i & 255);
+		json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
+static enum kp_decode_result decode_large(struct fixture *f, int n_external, int n_ranges)
+{
+	json_auto_t *json = json_pack(
+		"{s:s s:s s:{s:s s:s} s:{s:s s:[{s:s s:i}{s:s s:i}] s:o s:o} s:{s:{s:[{s:s}]}}}",
+		"kind", "Service", "apiVersion", "v1", "metadata", "name", "web", "namespace",
+		"shop", "spec", "clusterIP", "10.96.0.1", "ports", "name", "a", "port", 1, "name",
+		"b", "port", 2, "externalIPs", make_list("203.%d.%d.%d", n_external),
+		"loadBalancerSourceRanges", make_list("198.%d.%d.%d/32", n_ranges), "status",
+		"loadBalancer", "ingress", "ip", "192.0.2.9");
+
+	assert_non_null(json);
+	return decode_json(f, json);
+}
+
+static void test_decode_products_of_lists_are_limited(void **state)
+{
+	struct fixture *f = *state;
+
+	/* Two ports; a cluster IP, a node port and a load balancer address each. */
+	assert_int_equal(decode_large(f, 65535 / 2 - 3, 1), KP_DECODED);
+	assert_int_equal(decode_large(f, 65535 / 2 - 2, 1), KP_DECODE_BAD);
+	assert_non_null(strstr(f->err.text, "more than 65535"));
+	assert_int_equal(decode_large(f, 1, 1 << 19), KP_DECODED);
+	assert_int_equal(decode_large(f, 1, (1 << 19) + 1), KP_DECODE_BAD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +433,7 @@ int main(void)
 		TEST(test_decode_internal_policy),
 		TEST(test_decode_session_affinity_timeout),
 		TEST(test_decode_creation_time),
+		TEST(test_decode_products_of_lists_are_limited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

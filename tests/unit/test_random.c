@@ -60,7 +60,7 @@ static void side_close(struct side *s)
 /* Node ports on the primary addresses, as far as they are known. */
 static void build_plan(struct side *s, const struct kp_state *have, bool full, struct kp_plan *ret)
 {
-	const struct kp_node *node = kp_store_node(s->store);
+	const struct kp_node *node = kp_store_last_node(s->store);
 	struct kp_prefix ranges[KP_N_FAMILIES];
 
 	for (int f = 0; f < KP_N_FAMILIES; f++)

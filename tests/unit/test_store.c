@@ -334,6 +334,28 @@ static void test_store_removed_node_is_gone(void **state)
 	assert_null(kp_store_node(f->store));
 }
 
+/* A Node object that is deleted and made anew does not change who we are (ND-8). */
+static void test_store_remembers_the_last_node(void **state)
+{
+	struct kp_node *fresh = kp_xcalloc(1, sizeof(*fresh));
+	struct kp_object object = {.kind = KP_KIND_NODE, .node = fresh};
+	struct fixture *f = *state;
+	const struct kp_node *last;
+
+	put_service(f, "web", 80);
+	put_node(f, "zone-a", 1);
+	kp_store_remove(f->store, KP_KIND_NODE, "", "node-1");
+	assert_int_equal(kp_store_node_ip(f->store, KP_IPV4)->bytes[3], 1);
+	kp_tracker_clear(f->tracker);
+	fresh->name = kp_xstrdup("node-1");
+	fresh->zone = kp_xstrdup("zone-a");
+	kp_store_put(f->store, &object);
+	last = kp_store_last_node(f->store);
+	assert_ptr_equal(last, kp_store_node(f->store));
+	assert_int_equal(last->ip[KP_IPV4].bytes[3], 1);
+	assert_marked(f, "");
+}
+
 static void sum_len(void *arg, const struct kp_prefix *cidr)
 {
 	*(unsigned int *)arg += cidr->len;
@@ -408,6 +430,7 @@ int main(void)
 		TEST(test_store_node_zone_marks_all_services),
 		TEST(test_store_given_address_is_the_nodes),
 		TEST(test_store_removed_node_is_gone),
+		TEST(test_store_remembers_the_last_node),
 		TEST(test_store_replaces_and_removes_service_ranges),
 		TEST(test_store_removes_what_a_complete_list_lacks),
 		TEST(test_store_keeps_the_lists_of_kinds_apart),
