@@ -504,10 +504,12 @@ static void read_answer(struct answers *a, const struct nlmsghdr *nlh)
 }
 
 /* The kernel has answered all when sendmsg() returns, so reading ends when there is nothing left.
- */
+ * That is so, too, when some answers were lost: the rest must not be taken for those of a later
+ * request. */
 static int read_answers(struct answers *a, struct mnl_socket *socket, struct kp_err *err)
 {
 	static char buf[64 * 1024];
+	bool lost = false;
 
 	for (;;) {
 		ssize_t n = recv(mnl_socket_get_fd(socket), buf, sizeof(buf), MSG_DONTWAIT);
@@ -516,14 +518,19 @@ static int read_answers(struct answers *a, struct mnl_socket *socket, struct kp_
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == ENOBUFS) {
+			lost = true;
+			continue;
+		}
 		if (n < 0 && errno == EAGAIN)
-			return 0;
+			break;
 		if (n < 0)
 			return kp_err_errno(err, errno, "read the kernel's answer");
 		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
 			if (nlh->nlmsg_type == NLMSG_ERROR)
 				read_answer(a, nlh);
 	}
+	return lost ? kp_err_set(err, ENOBUFS, "there was no room for the kernel's answers") : 0;
 }
 
 static int send_all(const struct kp_nft_transaction *t, struct mnl_socket *socket,
@@ -584,8 +591,6 @@ int kp_nft_transaction_commit(struct kp_nft_transaction *t, struct mnl_socket *s
 	if (r == 0)
 		r = read_answers(&a, socket, err);
 	stats->kernel_us += now_us() - start_us;
-	stats->n_ops += t->n_ops;
-	stats->n_bytes += t->n_bytes;
 	if (r < 0)
 		return r;
 	if (a.error)
@@ -593,5 +598,7 @@ int kp_nft_transaction_commit(struct kp_nft_transaction *t, struct mnl_socket *s
 	if (a.n_acks != t->n_acks)
 		return kp_err_set(err, EIO, "the kernel acknowledged %u of %u messages", a.n_acks,
 				  t->n_acks);
+	stats->n_ops += t->n_ops;
+	stats->n_bytes += t->n_bytes;
 	return 0;
 }

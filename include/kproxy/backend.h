@@ -40,8 +40,8 @@ struct kp_settings {
 
 /* What one apply cost. */
 struct kp_apply_stats {
-	size_t n_ops;	   /* elements, chains, rules, sets put or removed */
-	size_t n_bytes;	   /* netlink bytes sent */
+	size_t n_ops;	   /* elements, chains, rules, sets put or removed, all in force */
+	size_t n_bytes;	   /* netlink bytes of that */
 	int64_t kernel_us; /* time from the first byte sent to the last answer read */
 	bool restructured; /* the rules themselves had to be made or mended */
 };
