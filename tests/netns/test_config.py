@@ -10,7 +10,6 @@ import yaml
 
 from fakeapi import FakeServer
 from node import KPROXY, Host, endpointslice, node_object, run, service, wait_for
-from test_health import occupy
 from test_metrics import METRICS, read
 
 CONFIGS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../configs")
@@ -231,16 +230,6 @@ def test_min_sync_period_ends(node):  # SY-2
     wait_for("a second sync", lambda: read(node)[
         'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"}'] == 2)
     assert "10.180.0.2" in node.run("nft", "list", "map", "ip", "kproxy", "endpoints").stdout
-
-
-@pytest.mark.parametrize("port, server", ((10256, "healthz"), (10249, "metrics")))
-def test_bind_address_hard_fail(node, port, server):  # HZ-8, MS-2
-    occupy(node, "127.0.0.1", port)
-    process = node.run(*node.argv("--bind-address-hard-fail", "--healthz-bind-address=127.0.0.1"),
-                       check=False)
-    assert process.returncode == 1
-    line, = [l for l in process.stderr.splitlines() if "level=error" in l]
-    assert f"{server} server" in line and f"127.0.0.1:{port}" in line
 
 
 def test_servers_can_be_off(node):
