@@ -11,6 +11,7 @@
 #include "bpf/ranges.h"
 #include "bpf/sockets.h"
 #include "bpf/stale.h"
+#include "kproxy/clock.h"
 #include "kproxy/log.h"
 
 enum {
@@ -35,14 +36,6 @@ struct generation {
 	struct kp_bpf_programs *programs;
 	struct kp_bpf_table *tables[KP_N_FAMILIES];
 };
-
-static int64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * INT64_C(1000000) + ts.tv_nsec / 1000;
-}
 
 int kp_bpf_open(const struct kp_hook_settings *settings, struct kp_bpf **ret, struct kp_err *err)
 {
@@ -136,7 +129,7 @@ static int put_vservices(const struct kp_bpf *bpf, struct kp_bpf_table *const ta
 				continue;
 			r = kp_bpf_table_put(tables[v->family], &dial,
 					     kp_bpf_endpoints(v, &v->frontends[j]), &v->serving,
-					     now_us());
+					     kp_clock_us());
 			if (r < 0)
 				return r == -ENOSPC ? r : put_error(owner, r, err);
 		}
@@ -251,7 +244,7 @@ static int grow(struct kp_bpf *bpf, const char *owner, const struct kp_facts *fa
 	int r = load_larger(bpf, &g, &why);
 
 	for (int f = 0; f < KP_N_FAMILIES && r == 0; f++) {
-		r = kp_bpf_table_copy(bpf->tables[f], g.tables[f], now_us());
+		r = kp_bpf_table_copy(bpf->tables[f], g.tables[f], kp_clock_us());
 		if (r < 0)
 			r = kp_err_errno(&why, -r, "copy BPF maps");
 	}
@@ -333,7 +326,7 @@ static int remove_stale(struct kp_bpf *bpf, const struct kp_plan *plan, struct k
 		    bsearch(&have.items[i], want.items, want.n, sizeof(*want.items), compare_dials))
 			continue;
 		r = kp_bpf_table_remove(bpf->tables[have.items[i].family], &have.items[i].dial,
-					now_us());
+					kp_clock_us());
 		if (r < 0)
 			r = kp_err_errno(err, -r, "remove a service from the BPF maps");
 	}
@@ -353,7 +346,7 @@ static int remove_vservices(struct kp_bpf *bpf, const struct kp_vservices *vs, s
 		for (size_t j = 0; j < v->n_frontends && r == 0; j++) {
 			struct kp_bpf_dial dial = kp_bpf_dial_of(v, &v->frontends[j]);
 
-			r = kp_bpf_table_remove(bpf->tables[v->family], &dial, now_us());
+			r = kp_bpf_table_remove(bpf->tables[v->family], &dial, kp_clock_us());
 		}
 	}
 	return r < 0 ? kp_err_errno(err, -r, "remove a service from the BPF maps") : 0;

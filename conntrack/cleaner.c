@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "conntrack/table.h"
+#include "kproxy/clock.h"
 #include "kproxy/log.h"
 #include "util/node_addrs.h"
 
@@ -75,21 +76,13 @@ static void give_up(struct kp_cleaner *cleaner, int error)
 	cleaner->failing = true;
 }
 
-static int64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 static void start_reading(struct kp_cleaner *cleaner)
 {
 	struct kp_flow_filter filter;
 	int r = cleaner->table ? 0 : kp_table_open(&cleaner->table);
 
 	kp_stale_select(&cleaner->stale, &filter);
-	cleaner->start_us = now_us();
+	cleaner->start_us = kp_clock_us();
 	memset(cleaner->n_deleted, 0, sizeof(cleaner->n_deleted));
 	if (r == 0)
 		r = kp_table_read(cleaner->table, &filter);
@@ -101,7 +94,7 @@ static void start_reading(struct kp_cleaner *cleaner)
 
 static void finish_reading(struct kp_cleaner *cleaner)
 {
-	int64_t took_us = now_us() - cleaner->start_us;
+	int64_t took_us = kp_clock_us() - cleaner->start_us;
 
 	kp_stale_remove_selected(&cleaner->stale);
 	cleaner->reading = cleaner->failing = false;

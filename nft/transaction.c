@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "kproxy/clock.h"
 #include "nft/expr.h"
 
 /* Messages are collected in chunks, so that nothing is copied when the transaction grows. */
@@ -555,14 +556,6 @@ static int send_all(const struct kp_nft_transaction *t, struct mnl_socket *socke
 	return r;
 }
 
-static int64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 static int report(const struct answers *a, struct kp_nft_element *culprit, bool *has_culprit,
 		  struct kp_err *err)
 {
@@ -586,11 +579,11 @@ int kp_nft_transaction_commit(struct kp_nft_transaction *t, struct mnl_socket *s
 
 	*has_culprit = false;
 	finish(t, mark(t, NFNL_MSG_BATCH_END));
-	start_us = now_us();
+	start_us = kp_clock_us();
 	r = send_all(t, socket, err);
 	if (r == 0)
 		r = read_answers(&a, socket, err);
-	stats->kernel_us += now_us() - start_us;
+	stats->kernel_us += kp_clock_us() - start_us;
 	if (r < 0)
 		return r;
 	if (a.error)

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kproxy/clock.h"
 #include "kproxy/log.h"
 
 enum {
@@ -70,11 +71,6 @@ static void ask_holder(struct holder *ret)
 	close(fd);
 }
 
-static int64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
-
 static void wait_a_little(void)
 {
 	nanosleep(&(struct timespec){.tv_nsec = TRY_AGAIN_MS * 1000000L}, NULL);
@@ -87,7 +83,7 @@ static int take_name_until(int64_t deadline_ms, struct holder *ret_holder)
 	int fd;
 
 	while ((fd = take_name()) == -EADDRINUSE) {
-		int64_t left_ms = deadline_ms - now_ms();
+		int64_t left_ms = deadline_ms - kp_clock_ms();
 
 		ask_holder(ret_holder);
 		if (left_ms <= 0)
@@ -118,7 +114,7 @@ static int refuse(const struct holder *holder, struct kp_err *err)
 int kp_guard_take(int64_t wait_ms, struct kp_guard **ret, struct kp_err *err)
 {
 	struct holder holder = {0};
-	int fd = take_name_until(now_ms() + wait_ms, &holder);
+	int fd = take_name_until(kp_clock_ms() + wait_ms, &holder);
 
 	*ret = NULL;
 	if (fd == -EADDRINUSE && holder.believed)

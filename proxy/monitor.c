@@ -9,6 +9,7 @@
 #include "http/configz.h"
 #include "http/health.h"
 #include "http/service_health.h"
+#include "kproxy/clock.h"
 #include "kproxy/events.h"
 #include "kproxy/log.h"
 #include "measure.h"
@@ -47,16 +48,11 @@ struct kp_monitor {
 	bool ready; /* a sync has succeeded */
 };
 
-static int64_t now_us(void)
-{
-	return uv_hrtime() / 1000;
-}
-
 static bool is_live(const void *arg)
 {
 	const struct kp_monitor *m = arg;
 
-	return kp_health_is_live(&m->health, now_us());
+	return kp_health_is_live(&m->health, kp_clock_us());
 }
 
 /* --- what is asked --- */
@@ -71,7 +67,7 @@ static void answer_healthz(void *arg, const char *path, struct kp_http_answer *r
 		kp_api_watches(m->api, watches);
 		kp_health_note_watches(&m->health, watches);
 	}
-	kp_health_answer(&m->health, path, now_us(), kp_time_now_us(), ret);
+	kp_health_answer(&m->health, path, kp_clock_us(), kp_time_now_us(), ret);
 	kp_measure_health(m->measure, path, ret->status);
 }
 
@@ -123,7 +119,7 @@ static void on_queued(void *arg)
 {
 	struct kp_monitor *m = arg;
 
-	kp_health_queued(&m->health, now_us());
+	kp_health_queued(&m->health, kp_clock_us());
 	kp_measure_queued(m->measure);
 }
 
@@ -134,7 +130,7 @@ static void log_ready(const struct kp_monitor *m)
 	kp_measure_installed(m->measure, &n_frontends, &n_endpoints);
 	kp_log_info("main", "ready", "services=%zu frontends=%zu endpoints=%zu start_ms=%" PRId64,
 		    kp_store_count(m->store, KP_KIND_SERVICE), n_frontends, n_endpoints,
-		    (now_us() - m->opened_us) / 1000);
+		    (kp_clock_us() - m->opened_us) / 1000);
 }
 
 static void on_synced(void *arg, const struct kp_sync_result *result)
@@ -252,7 +248,7 @@ int kp_monitor_open(const struct kp_options *options, const char *backend, uv_lo
 		free(m);
 		return r;
 	}
-	m->opened_us = now_us();
+	m->opened_us = kp_clock_us();
 	raise_fd_limit();
 	m->options = options;
 	m->backend = backend;

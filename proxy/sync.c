@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <malloc.h>
 
+#include "kproxy/clock.h"
 #include "kproxy/events.h"
 #include "kproxy/log.h"
 #include "schedule.h"
@@ -26,7 +27,7 @@ struct kp_sync {
 	void (*after_first)(void *arg); /* NULL once it was called */
 	void *after_first_arg;
 	struct kp_schedule schedule;
-	uint64_t earliest_ns;	/* when the next sync may begin (SY-2) */
+	int64_t earliest_us;	/* when the next sync may begin (SY-2) */
 	bool full;		/* the next sync compares everything with the kernel */
 	bool known;		/* 'installed' is what the last sync left in the kernel */
 	unsigned int n_refused; /* of the failures: the kernel did not take the transaction */
@@ -132,14 +133,14 @@ static void tell_queued(const struct kp_sync *sync)
 		sync->observer.queued(sync->observer.arg);
 }
 
-static void tell_synced(const struct kp_sync *sync, bool ok, bool full, uint64_t start_ns,
+static void tell_synced(const struct kp_sync *sync, bool ok, bool full, int64_t start_us,
 			const struct kp_apply_stats *stats)
 {
 	const struct kp_sync_result result = {
 		.ok = ok,
 		.full = full,
 		.repaired = ok && sync->repair && stats->n_ops > 0,
-		.took_us = (uv_hrtime() - start_ns) / 1000,
+		.took_us = kp_clock_us() - start_us,
 		.stats = *stats,
 	};
 
@@ -155,26 +156,22 @@ static void on_timer(uv_timer_t *timer)
 /* Not before the minimum since the last sync has passed, rounded up to whole ms. */
 static void schedule(struct kp_sync *sync, uint64_t ms)
 {
-	uint64_t now_ns = uv_hrtime(), left_ms = 0;
+	int64_t left_us = sync->earliest_us - kp_clock_us();
+	uint64_t left_ms = 0;
 
 	if (!sync->running)
 		return;
-	if (sync->earliest_ns > now_ns) {
-		left_ms = (sync->earliest_ns - now_ns + 999999) / 1000000;
+	if (left_us > 0) {
+		left_ms = (left_us + 999) / 1000;
 		/* Timers count from the time of the loop, which stood still during a sync. */
 		uv_update_time(sync->timer.loop);
 	}
 	uv_timer_start(&sync->timer, on_timer, ms > left_ms ? ms : left_ms, 0);
 }
 
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
-
 static void schedule_change(struct kp_sync *sync)
 {
-	uint64_t now = now_ms();
+	uint64_t now = kp_clock_ms();
 
 	schedule(sync, kp_schedule_change(&sync->schedule, now) - now);
 }
@@ -187,7 +184,7 @@ static void on_full_timer(uv_timer_t *timer)
 /* Each full sync puts the next periodic one off (SY-5). */
 static void schedule_full(struct kp_sync *sync)
 {
-	uint64_t now = now_ms(), due = sync->schedule.full_ms;
+	uint64_t now = kp_clock_ms(), due = sync->schedule.full_ms;
 
 	if (sync->running)
 		uv_timer_start(&sync->full_timer, on_full_timer, due > now ? due - now : 0, 0);
@@ -410,7 +407,7 @@ static void follow_node(struct kp_sync *sync)
 
 static void failed(struct kp_sync *sync, const struct kp_err *err)
 {
-	uint64_t now = now_ms(), delay;
+	uint64_t now = kp_clock_ms(), delay;
 
 	kp_schedule_failed(&sync->schedule, now, sync->full);
 	delay = sync->schedule.retry_ms - now;
@@ -440,7 +437,7 @@ static void succeeded(struct kp_sync *sync, bool full, const struct kp_apply_sta
 	sync->known = true;
 	sync->full = sync->repair = false;
 	sync->n_refused = 0;
-	kp_schedule_succeeded(&sync->schedule, now_ms(), full);
+	kp_schedule_succeeded(&sync->schedule, kp_clock_ms(), full);
 	if (!full)
 		return;
 	schedule_full(sync);
@@ -452,7 +449,7 @@ int kp_sync_now(struct kp_sync *sync)
 {
 	struct kp_err err = KP_ERR_INIT;
 	struct kp_apply_stats stats = {0};
-	uint64_t start_ns = uv_hrtime();
+	int64_t start_us = kp_clock_us();
 	size_t n_marked = kp_tracker_n_services(sync->planner.tracker);
 	bool full;
 	int r;
@@ -464,18 +461,18 @@ int kp_sync_now(struct kp_sync *sync)
 	if (r == 0)
 		r = apply(sync, &stats, &err);
 	sync->syncing = false;
-	sync->earliest_ns = uv_hrtime() + sync->options->min_sync_period_ms * 1000000;
+	sync->earliest_us = kp_clock_us() + sync->options->min_sync_period_ms * 1000;
 	if (r < 0) {
-		tell_synced(sync, false, full, start_ns, &stats);
+		tell_synced(sync, false, full, start_us, &stats);
 		failed(sync, &err);
 		return r;
 	}
 	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
-	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRIu64
+	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRId64
 	       " kernel_us=%" PRId64,
 	       sync->ops->name, full, n_marked, stats.n_ops, stats.n_bytes,
-	       (uv_hrtime() - start_ns) / 1000, stats.kernel_us);
-	tell_synced(sync, true, full, start_ns, &stats);
+	       kp_clock_us() - start_us, stats.kernel_us);
+	tell_synced(sync, true, full, start_us, &stats);
 	succeeded(sync, full, &stats);
 	if (sync->after_first)
 		KP_TAKE(sync->after_first)(sync->after_first_arg);

@@ -10,6 +10,7 @@
 
 #include "api/exec_plugin.h"
 #include "api/pem.h"
+#include "kproxy/clock.h"
 #include "kproxy/log.h"
 
 #define MAX_FILE_SIZE ((size_t)1 << 20)
@@ -49,8 +50,7 @@ static bool refresh_token(struct kp_credentials *c, uint64_t period_ms, struct k
 
 static uint64_t now_ms(void)
 {
-	/* Not the loop's time: that stands still while a long answer is handled. */
-	return uv_hrtime() / 1000000 + 1;
+	return kp_clock_ms() + 1; /* 0 is "never" */
 }
 
 int kp_credentials_open(const struct kp_api_config *config, uv_loop_t *loop,

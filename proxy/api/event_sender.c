@@ -2,6 +2,7 @@
 #include "api/event_sender.h"
 
 #include "events/body.h"
+#include "kproxy/clock.h"
 #include "kproxy/log.h"
 #include "model/store.h"
 #include "util/time.h"
@@ -27,17 +28,12 @@ struct kp_event_sender {
 	bool failing; /* and said so */
 };
 
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
-
 static void on_timer(uv_timer_t *timer);
 
 /* Outside of whoever tells, who may be in the middle of a sync. */
 static void schedule(struct kp_event_sender *sender)
 {
-	uint64_t due = kp_event_series_due_ms(&sender->series), now = now_ms();
+	uint64_t due = kp_event_series_due_ms(&sender->series), now = kp_clock_ms();
 
 	if (!sender->client || sender->request)
 		return;
@@ -51,7 +47,7 @@ static void on_event(void *arg, const struct kp_event *event)
 {
 	struct kp_event_sender *sender = arg;
 
-	kp_event_series_add(&sender->series, event, now_ms(), kp_time_now_us());
+	kp_event_series_add(&sender->series, event, kp_clock_ms(), kp_time_now_us());
 	schedule(sender);
 }
 
@@ -153,7 +149,7 @@ static void on_end(void *arg, const struct kp_end *end)
 	else if (!gone)
 		failed(sender, end);
 	if (item && end->kind == KP_END_OK)
-		kp_event_series_written(item, sender->count, now_ms());
+		kp_event_series_written(item, sender->count, kp_clock_ms());
 	else if (item)
 		kp_event_series_drop(&sender->series, item);
 	schedule(sender);
@@ -205,7 +201,7 @@ static void on_timer(uv_timer_t *timer)
 		give_up(sender);
 		return;
 	}
-	item = kp_event_series_next(&sender->series, now_ms());
+	item = kp_event_series_next(&sender->series, kp_clock_ms());
 	if (item)
 		send_item(sender, item);
 	else

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <uthash.h>
 
+#include "kproxy/clock.h"
 #include "kproxy/log.h"
 #include "manifests/files.h"
 #include "manifests/reader.h"
@@ -203,11 +204,6 @@ static void on_search_timer(uv_timer_t *timer)
 
 /* --- looking --- */
 
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
-
 static uint64_t due_of(const struct kp_directory *d, const struct pending *p)
 {
 	uint64_t last = d->last_gone_ms + DELETE_DELAY_MS;
@@ -240,7 +236,7 @@ static void mark_due(struct kp_directory *d, uint64_t now)
 
 static void start_look_timer(struct kp_directory *d)
 {
-	uint64_t first = UINT64_MAX, now = now_ms();
+	uint64_t first = UINT64_MAX, now = kp_clock_ms();
 
 	for (const struct pending *p = d->pending; p; p = p->hh.next)
 		if (due_of(d, p) < first)
@@ -270,7 +266,7 @@ static void look(struct kp_directory *d)
 {
 	int r = 0;
 
-	mark_due(d, now_ms());
+	mark_due(d, kp_clock_ms());
 	if (d->rescan)
 		r = mark_all(d);
 	d->rescan = false;
@@ -350,7 +346,7 @@ static bool drain_events(struct kp_directory *d)
 	ssize_t n;
 
 	while ((n = read(d->inotify_fd, buf, sizeof(buf))) > 0) {
-		uint64_t now = now_ms();
+		uint64_t now = kp_clock_ms();
 
 		for (char *p = buf; p < buf + n;) {
 			const struct inotify_event *event = (const struct inotify_event *)p;
