@@ -48,6 +48,9 @@ enum kp_frontend_type {
 	KP_LOAD_BALANCER_IP,
 };
 
+/* "ClusterIP", "NodePort", ... */
+const char *kp_frontend_type_name(enum kp_frontend_type type);
+
 /* Which endpoints a client reaches, and whose source address is rewritten. */
 enum kp_policy {
 	KP_POLICY_INTERNAL,	  /* cluster set; masquerade all but the node's pods (DP-1) */

@@ -13,13 +13,6 @@ enum {
 	SCHEMA_VERSION = 1
 };
 
-static const char *const type_names[] = {
-	[KP_CLUSTER_IP] = "ClusterIP",
-	[KP_NODE_PORT] = "NodePort",
-	[KP_EXTERNAL_IP] = "ExternalIP",
-	[KP_LOAD_BALANCER_IP] = "LoadBalancerIP",
-};
-
 struct format {
 	const char *name;
 	void (*print)(const struct kp_state *state, const struct kp_bpf_view *hooks, FILE *out);
@@ -66,8 +59,8 @@ static json_t *json_frontend(const struct kp_bpf_view *hooks, const struct kp_vs
 	/* A node port has no address of its own. */
 	if (f->type != KP_NODE_PORT)
 		kp_addr_text(v->family, &f->addr, addr);
-	item = json_pack("{s:s, s:s, s:i, s:s}", "type", type_names[f->type], "address", addr,
-			 "port", f->port, "policy",
+	item = json_pack("{s:s, s:s, s:i, s:s}", "type", kp_frontend_type_name(f->type), "address",
+			 addr, "port", f->port, "policy",
 			 kp_policy_is_local(f->policy) ? "Local" : "Cluster");
 	if (hooks) {
 		json_object_set_new(item, "layer", json_string(layer_of(hooks, v, f, &reason)));
@@ -150,7 +143,7 @@ static void make_frontend(const struct kp_bpf_view *hooks, const struct kp_vserv
 		snprintf(addr, sizeof(addr), "%s:%u", kp_family_name(v->family), f->port);
 	else
 		kp_addr_port_text(v->family, &f->addr, f->port, addr);
-	snprintf(ret, size, "%s %s%s%s%s%s%s%s", type_names[f->type], addr,
+	snprintf(ret, size, "%s %s%s%s%s%s%s%s", kp_frontend_type_name(f->type), addr,
 		 kp_policy_is_local(f->policy) ? " local" : "", f->guarded ? " guarded" : "",
 		 *layer ? ", " : "", layer, *reason ? ": " : "", reason);
 }

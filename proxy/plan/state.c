@@ -6,6 +6,18 @@
 
 static const struct kp_vservices no_vservices;
 
+const char *kp_frontend_type_name(enum kp_frontend_type type)
+{
+	static const char *const names[] = {
+		[KP_CLUSTER_IP] = "ClusterIP",
+		[KP_NODE_PORT] = "NodePort",
+		[KP_EXTERNAL_IP] = "ExternalIP",
+		[KP_LOAD_BALANCER_IP] = "LoadBalancerIP",
+	};
+
+	return names[type];
+}
+
 int kp_target_compare(const void *va, const void *vb)
 {
 	const struct kp_target *a = va, *b = vb;

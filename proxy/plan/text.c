@@ -10,13 +10,6 @@
 
 #include "plan/planner.h"
 
-static const char *const type_names[] = {
-	[KP_CLUSTER_IP] = "ClusterIP",
-	[KP_NODE_PORT] = "NodePort",
-	[KP_EXTERNAL_IP] = "ExternalIP",
-	[KP_LOAD_BALANCER_IP] = "LoadBalancerIP",
-};
-
 static const char *const policy_names[] = {
 	[KP_POLICY_INTERNAL] = "internal",
 	[KP_POLICY_EXTERNAL] = "external",
@@ -43,7 +36,7 @@ static void print_frontend(const struct printer *p, char sign, const struct kp_v
 	if (f->type == KP_NODE_PORT)
 		fprintf(p->out, " NodePort %s %u", kp_family_name(v->family), f->port);
 	else
-		fprintf(p->out, " %s %s", type_names[f->type],
+		fprintf(p->out, " %s %s", kp_frontend_type_name(f->type),
 			kp_addr_port_text(v->family, &f->addr, f->port, addr));
 	fprintf(p->out, " %s%s", policy_names[f->policy], f->guarded ? " guarded" : "");
 	if (v->cluster.n == 0 && v->local.n == 0)
