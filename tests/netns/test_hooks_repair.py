@@ -170,8 +170,9 @@ def test_hooks_that_were_lost_come_back(node, tmp_path):
     assert not is_hooked(node, client, IP4)
     assert sum("all traffic goes through nft" in line for line in lines("warn")) == 1
     limit_descriptors(node, None)
-    wait_for("they are back", lambda: is_hooked(node, client, IP4), 120)
+    wait_for("they are back", lambda: attached(node), 120)
     assert_undisturbed(load)
+    assert is_hooked(node, client, IP4)
 
 
 def listed(kind):
