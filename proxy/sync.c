@@ -31,7 +31,7 @@ struct kp_sync {
 	bool full;		/* the next sync compares everything with the kernel */
 	bool known;		/* 'installed' is what the last sync left in the kernel */
 	unsigned int n_refused; /* of the failures: the kernel did not take the transaction */
-	bool repair;		/* the full sync is due because someone else changed the rules */
+	bool repair;		/* the full sync is due because the kernel has not what we left */
 	bool syncing;		/* the marks that a full sync sets are no changes */
 	bool running;		/* the handles are open */
 	uv_poll_t watch;	/* of changes that others make */
@@ -429,10 +429,10 @@ static void succeeded(struct kp_sync *sync, bool full, const struct kp_apply_sta
 {
 	kp_tracker_clear(sync->planner.tracker);
 	if (sync->repair && stats->n_ops > 0) {
-		kp_log_warn("sync", "someone else changed our rules, repaired", "ops=%zu",
-			    stats->n_ops);
+		kp_log_warn("sync", "rules or hooks were not as they should be, repaired",
+			    "ops=%zu", stats->n_ops);
 		kp_event_node(KP_WARNING, "RulesRepaired", "Repair",
-			      "someone else changed our rules; they are back");
+			      "rules or hooks were not as they should be; now they are");
 	}
 	sync->known = true;
 	sync->full = sync->repair = false;

@@ -130,7 +130,7 @@ def test_events(api_server, node):  # SY-15, with the least privilege
     assert start["metadata"]["namespace"] == "default"
     for number in (1, 2, 3):
         node.run("nft", "flush ruleset")
-        wait_for("the repair", lambda n=number: node.log().count("changed our rules") == n, 20)
+        wait_for("the repair", lambda n=number: node.log().count("not as they should be") == n, 20)
     wait_for("the count is patched", lambda: [
         e.get("series", {}).get("count") for e in events(node)
         if e["reason"] == "RulesRepaired"] == [3], 30)

@@ -53,7 +53,7 @@ def test_repairs_are_one_event_with_a_count(rig):
     rig.start_synced()
     for number in range(1, 6):
         rig.host.run("nft", "flush ruleset")
-        wait_for("the repair", lambda n=number: rig.log().count("changed our rules") == n)
+        wait_for("the repair", lambda n=number: rig.log().count("not as they should be") == n)
         rig.wait_equal()
     wait_for("the count", lambda: one_event(rig, "RulesRepaired").get("series", {})
              .get("count") == 5, 30)
@@ -76,7 +76,7 @@ def test_our_cluster_role_is_what_we_need(rig):
     rig.start_synced()
     for number in (1, 2):
         rig.host.run("nft", "flush ruleset")
-        wait_for("the repair", lambda n=number: rig.log().count("changed our rules") == n)
+        wait_for("the repair", lambda n=number: rig.log().count("not as they should be") == n)
     wait_for("the count", lambda: rig.server.count("patch", "events"), 20)
     requests = [r for r in rig.server.requests if r.path != "/version"]
     assert all(allowed(rules, r) for r in requests)
@@ -89,7 +89,7 @@ def test_an_event_that_the_server_has_no_more_is_made_anew(rig):
     rig.start_synced()
     for number in (1, 2, 3):
         rig.host.run("nft", "flush ruleset")
-        wait_for("the repair", lambda n=number: rig.log().count("changed our rules") == n)
+        wait_for("the repair", lambda n=number: rig.log().count("not as they should be") == n)
         if number == 1:
             name = one_event(rig, "RulesRepaired")["metadata"]["name"]
             del rig.server.events["default", name]
@@ -176,7 +176,7 @@ def test_a_server_that_takes_no_events(rig, name):
     wait_for("the refusal", lambda: "cannot write events" in rig.log())
     for number in range(1, 4):
         rig.host.run("nft", "flush ruleset")
-        wait_for("the repair", lambda n=number: rig.log().count("changed our rules") == n)
+        wait_for("the repair", lambda n=number: rig.log().count("not as they should be") == n)
     rig.server.put(*web(3, 3))
     rig.wait_equal()
     assert rig.log().count("cannot write events") == 1
@@ -205,7 +205,7 @@ def test_nothing_is_asked_while_the_server_is_away(rig):
     rig.server.stop()
     wait_for("the loss is noticed", lambda: "verb=connect" in rig.log(), 20)
     rig.host.run("nft", "flush ruleset")
-    wait_for("the repair", lambda: "changed our rules" in rig.log())
+    wait_for("the repair", lambda: "not as they should be" in rig.log())
     assert n_writes(rig) == before
     rig.server.start()
     one_event(rig, "RulesRepaired")
