@@ -37,8 +37,8 @@ def repair_ms(node, generations, command):
     generations.mark()
     node.run("nft", command)
     wait_for("the repair", lambda: n_objects(node) == before and
-             generations.repair_ms(node.daemon.pid), 60)
-    return generations.repair_ms(node.daemon.pid), (cpu_us(node.daemon.pid) - start_us) / 1000
+             generations.repair_ms(), 60)
+    return generations.repair_ms(), (cpu_us(node.daemon.pid) - start_us) / 1000
 
 
 def n_objects(node):

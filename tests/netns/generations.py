@@ -6,7 +6,7 @@ from node import wait_for
 
 LISTENER = r"""
 import socket, struct, time
-SUBSYSTEM, NEWGEN, PROCESS_ID = 10, 15, 2
+SUBSYSTEM, NEWGEN, PROCESS_NAME = 10, 15, 3
 s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)  # NETLINK_NETFILTER
 s.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)  # SO_RCVBUFFORCE
 s.bind((0, 1 << 6))  # NFNLGRP_NFTABLES
@@ -21,8 +21,8 @@ while True:
     while data:
         size, kind = struct.unpack_from("IH", data)
         if kind == SUBSYSTEM << 8 | NEWGEN:
-            process = dict(attributes(data[20:size]))[PROCESS_ID]
-            print(now, struct.unpack("!I", process)[0], flush=True)
+            process = dict(attributes(data[20:size]))[PROCESS_NAME]
+            print(now, process.rstrip(b"\0").decode(), flush=True)
         data = data[size + 3 & ~3:]
 """
 
@@ -41,13 +41,13 @@ class Generations:
         """What counts is what comes from here on."""
         self.n_before = len(self.lines())
 
-    def repair_ms(self, pid):
-        """From what somebody else did first to the last commit of process 'pid'; None when one of them
-        is missing."""
-        news = [(float(when), int(who)) for when, who in
-                map(str.split, self.lines()[self.n_before:])]
-        theirs = [when for when, who in news if who != pid]
-        ours = [when for when, who in news if who == pid]
+    def repair_ms(self):
+        """From what somebody else did first to kproxy's last commit; None when one of them is missing.
+        By name: the kernel tells pids as they are outside of all pid namespaces."""
+        news = [(float(when), who) for when, who in
+                (line.split(maxsplit=1) for line in self.lines()[self.n_before:])]
+        theirs = [when for when, who in news if who != "kproxy"]
+        ours = [when for when, who in news if who == "kproxy"]
         return (ours[-1] - theirs[0]) * 1000 if theirs and ours else None
 
     def close(self):

@@ -133,6 +133,11 @@ def start_with_log(node, tmp_path, *without):
                           if f"level={level} " in line]
 
 
+def layers(node, service):
+    return {f["layer"] for s in node.dump()["services"] if s["name"] == service
+            for f in s["frontends"]}
+
+
 def test_what_does_not_fit_goes_through_nft(node, tmp_path):
     """Larger maps cannot be made for want of descriptors, and then they can."""
     pod, client = server(node, 1), node.pod(9)
@@ -149,13 +154,12 @@ def test_what_does_not_fit_goes_through_nft(node, tmp_path):
     wait_for("the others go on", lambda: "pod2" in client.ask(IP4, 80, count=20).servers)
     assert_undisturbed(load)
     assert is_hooked(node, client, IP4) and not is_hooked(node, client, BIG)
-    assert {f["layer"] for s in node.dump()["services"] if s["name"] == "big-20"
-            for f in s["frontends"]} == {"differs"}
+    assert layers(node, "big-20") == {"differs"}
     assert len(lines("error")) == 1, lines("error")
     assert "cannot grow" in lines("error")[0] and "Too many open files" in lines("error")[0]
     limit_descriptors(node, None)
-    wait_for("all is hooked", lambda: is_hooked(node, client, BIG), 120)
-    assert is_hooked(node, client, "10.96.0.21")
+    wait_for("all is hooked", lambda: layers(node, "big-20") == {"hooks"}, 120)
+    assert is_hooked(node, client, BIG) and is_hooked(node, client, "10.96.0.21")
 
 
 def test_hooks_that_were_lost_come_back(node, tmp_path):

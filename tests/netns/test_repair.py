@@ -94,8 +94,8 @@ def test_a_hundred_changes_at_random_under_load(node, tmp_path):
         generations.mark()
         node.run("nft", "-f", "-", input=command or delete_a_rule(node, rng))
         wait_for(f"repair after {command}", lambda: ruleset(node) == before)
-        wait_for("news of the repair", lambda: generations.repair_ms(node.daemon.pid))
-        took_ms.append(generations.repair_ms(node.daemon.pid))
+        wait_for("news of the repair", lambda: generations.repair_ms())
+        took_ms.append(generations.repair_ms())
     assert all(answers.servers for answers in load.stop())
     print(f"ms until all was right again: median {statistics.median(took_ms):.0f}, "
           f"longest {max(took_ms):.0f}")
