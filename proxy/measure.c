@@ -150,10 +150,11 @@ static void add_state(struct kp_measure *m)
 			     "Frontends not served because another Service has them");
 	m->endpoints = gauge(m, "kproxy_endpoints",
 			     "Endpoints in the kernel, for each service port that uses them");
-	m->transactions = counter(m, "kproxy_transactions_total", "Transactions sent");
+	m->transactions = counter(m, "kproxy_transactions_total",
+				  "Transactions that the kernel took");
 	m->operations = counter(m, "kproxy_transaction_operations_total",
 				"Elements, rules, chains and sets put or removed");
-	m->bytes = counter(m, "kproxy_transaction_bytes_total", "Netlink bytes sent");
+	m->bytes = counter(m, "kproxy_transaction_bytes_total", "Netlink bytes of these");
 	m->transaction_duration = duration(m, "kproxy_transaction_duration_seconds",
 					   "Time that the kernel took for a transaction");
 	m->repairs = counter(m, "kproxy_repairs_total",

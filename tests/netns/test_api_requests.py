@@ -7,20 +7,9 @@ import pytest
 import fakeapi
 from fakeapi import answers, status
 from node import wait_for
-from test_api_faults import SERVER, Rig, make_ca, web
+from test_api_faults import SERVER, Rig, make_ca, rig, web  # noqa: F401 (fixture)
 
 RESOURCES = ("services", "endpointslices", "nodes", "servicecidrs")
-
-
-@pytest.fixture
-def rig(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    rig = Rig(tmp_path)
-    try:
-        yield rig
-    finally:
-        rig.close()
 
 
 @pytest.fixture(params=("plain", "tls"))

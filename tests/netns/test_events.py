@@ -10,19 +10,8 @@ import yaml
 import fakeapi
 from fakeapi import answers, status
 from node import service, wait_for
-from test_api_faults import PORTS, Rig, web
+from test_api_faults import PORTS, rig, web  # noqa: F401 (fixture)
 from test_health import Owner, balanced, occupy, owned
-
-
-@pytest.fixture
-def rig(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    rig = Rig(tmp_path)
-    try:
-        yield rig
-    finally:
-        rig.close()
 
 
 def one_event(rig, reason):
