@@ -56,7 +56,6 @@ struct kp_service {
 	struct kp_addr_list external_ips;
 	struct kp_addr_list vips;	     /* status.loadBalancer, ipMode VIP (SV-5) */
 	struct kp_prefix_list source_ranges; /* FW-1..6 */
-	bool has_source_ranges;		     /* the list was not empty (SV-6) */
 	bool external_local, internal_local; /* SV-8 */
 	bool needs_health_port;		     /* SV-8 */
 	uint16_t health_check_node_port;     /* host byte order, 0 = none */

@@ -404,7 +404,6 @@ static int decode_source_ranges(const struct kp_decoder *d, const struct kp_fiel
 
 	if (kp_field_list(ranges, UNLIMITED, &n, d->err) < 0)
 		return -EINVAL;
-	service->has_source_ranges = n > 0;
 	if (n > 0)
 		list->items = kp_xcalloc(n, sizeof(*list->items));
 	for (size_t i = 0; i < n; i++) {

@@ -127,7 +127,6 @@ static bool services_equal(const struct kp_service *a, const struct kp_service *
 	       addr_lists_equal(&a->external_ips, &b->external_ips) &&
 	       addr_lists_equal(&a->vips, &b->vips) &&
 	       prefix_lists_equal(&a->source_ranges, &b->source_ranges) &&
-	       a->has_source_ranges == b->has_source_ranges &&
 	       a->external_local == b->external_local && a->internal_local == b->internal_local &&
 	       a->needs_health_port == b->needs_health_port &&
 	       a->health_check_node_port == b->health_check_node_port &&

@@ -289,7 +289,6 @@ static struct kp_object build_service(const struct service *s, unsigned int numb
 	build_addrs(s->external, s->n_external, &service->external_ips);
 	build_addrs(s->vips, s->n_vips, &service->vips);
 	build_sources(s->sources, &service->source_ranges);
-	service->has_source_ranges = service->source_ranges.n > 0;
 	service->sticky_timeout_s = timeouts_s[s->timeout];
 	service->ports = kp_xcalloc(MAX_PORTS, sizeof(*service->ports));
 	for (unsigned int i = 0; i < s->n_ports; i++)

@@ -254,7 +254,6 @@ static void test_decode_source_ranges_are_trimmed_and_filtered(void **state)
 		f,
 		SERVICE(",'loadBalancerSourceRanges':[' 10.0.0.0/8\\n','x','2001:db8::/32']", ""));
 
-	assert_true(s->has_source_ranges);
 	assert_int_equal(s->source_ranges.n, 2);
 	assert_prefix(&s->source_ranges.items[0], "10.0.0.0/8");
 	assert_prefix(&s->source_ranges.items[1], "2001:db8::/32");
@@ -262,13 +261,12 @@ static void test_decode_source_ranges_are_trimmed_and_filtered(void **state)
 			    "spec.loadBalancerSourceRanges[1]: 'x' is not a CIDR, ignored|");
 }
 
-/* SV-6 */
-static void test_decode_remembers_that_there_were_source_ranges(void **state)
+/* SV-6, FW-5 */
+static void test_decode_unusable_source_ranges_leave_none(void **state)
 {
 	const struct kp_service *s =
 		decode_service(*state, SERVICE(",'loadBalancerSourceRanges':['x']", ""));
 
-	assert_true(s->has_source_ranges);
 	assert_int_equal(s->source_ranges.n, 0);
 }
 
@@ -427,7 +425,7 @@ int main(void)
 		TEST(test_decode_unusable_external_ips_are_ignored),
 		TEST(test_decode_vips_are_ingress_of_mode_vip),
 		TEST(test_decode_source_ranges_are_trimmed_and_filtered),
-		TEST(test_decode_remembers_that_there_were_source_ranges),
+		TEST(test_decode_unusable_source_ranges_leave_none),
 		TEST(test_decode_external_local_needs_an_external_type),
 		TEST(test_decode_health_port_is_for_local_load_balancers),
 		TEST(test_decode_internal_policy),
