@@ -51,8 +51,10 @@ static void add_priority_change(struct kp_nft_builder *b, uint32_t keep, uint32_
 /* chain affinity-T, affinity-local-T: the packet's priority holds the service.
  *
  * A client has one record for the cluster set and one for the local set; either will do when its
- * endpoint can be used.  Otherwise its record of this set is replaced.  It is read back once more,
- * so that two packets of one client at the same time agree. */
+ * endpoint can be used.  Otherwise its record of this set is replaced.  Packets of one client that
+ * come at the same time agree: a record is deleted only by a packet that has read its endpoint and
+ * could not use it, and what was recorded is read back.  (Only when both have read the endpoint
+ * that is gone may each record another one; the later stays.) */
 static void chain_affinity(struct kp_nft_builder *b, const char *prefix, bool local,
 			   uint32_t timeout_s)
 {
@@ -69,9 +71,13 @@ static void chain_affinity(struct kp_nft_builder *b, const char *prefix, bool lo
 	add_priority_change(b, KP_NFT_AFFINITY_SERVICE, other);
 	add_return_to_endpoint(b, endpoints, timeout_s);
 	add_priority_change(b, KP_NFT_AFFINITY_SERVICE, own);
-	/* delete @affinity-clients { ip saddr . meta priority & RECORD : meta priority } */
+	add_return_to_endpoint(b, endpoints, timeout_s);
+	/* meta priority & ENDPOINT != none
+	 * delete @affinity-clients { ip saddr . meta priority & RECORD : meta priority } */
 	r = kp_nft_build_rule(b);
+	kp_expr_priority_has(&r, KP_NFT_AFFINITY_ENDPOINT);
 	kp_expr_affinity_forget(&r);
+	add_priority_change(b, KP_NFT_AFFINITY_SERVICE, own);
 	kp_nft_build_verdict(b, NFT_JUMP, affinity.prefix, "slots");
 	/* meta priority & ENDPOINT == none return: there was nothing to draw */
 	r = kp_nft_build_rule(b);

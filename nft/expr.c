@@ -343,7 +343,7 @@ void kp_expr_priority_has(struct kp_nft_rule *r, uint32_t bits)
 
 	load_meta(r, NFT_META_PRIORITY, NFT_REG_1);
 	mask(r, &bits, &zero, sizeof(bits));
-	compare(r, NFT_CMP_EQ, &bits, sizeof(bits));
+	compare(r, NFT_CMP_NEQ, &zero, sizeof(zero));
 }
 
 void kp_expr_priority_lacks(struct kp_nft_rule *r, uint32_t bits)

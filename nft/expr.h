@@ -40,7 +40,7 @@ void kp_expr_dnat(struct kp_nft_rule *r, enum kp_nft_set_id map, uint32_t n_slot
 
 /* Session affinity; the packet's priority holds ids (layout.h). */
 void kp_expr_affinity_timeout(struct kp_nft_rule *r, uint32_t seconds); /* the service has it */
-void kp_expr_priority_has(struct kp_nft_rule *r, uint32_t bits);	/* all of these */
+void kp_expr_priority_has(struct kp_nft_rule *r, uint32_t bits);	/* any of these */
 void kp_expr_priority_lacks(struct kp_nft_rule *r, uint32_t bits);	/* all of these */
 void kp_expr_priority_reset(struct kp_nft_rule *r);			/* meta priority set none */
 void kp_expr_priority_change(struct kp_nft_rule *r, uint32_t and, uint32_t xor);

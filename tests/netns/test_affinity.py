@@ -2,6 +2,8 @@
 """Session affinity ClientIP (SA-1 ... SA-7)."""
 import json
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -9,6 +11,23 @@ import pytest
 from node import Node, endpoint, endpointslice, service, wait_for
 
 MODES = ("nft", "bpf")
+
+# Sends a datagram from each of the clients, client i at START + i * 1 ms, and prints who answered.
+PUNCTUAL_SENDER = r"""
+import json, socket, sys, time
+address, port, start = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+sockets = []
+for i, client in enumerate(json.load(sys.stdin)):
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    s.bind((client, 0))
+    s.connect((address, port))
+    while time.monotonic() < start + i / 1000:
+        pass
+    s.send(b"?")
+    sockets.append(s)
+print(json.dumps([s.recv(99).decode().split()[0] for s in sockets]))
+"""
 
 PORTS = {"tcp": ("http", 80, 30080), "udp": ("dns", 53, 30053)}
 # Pods and their addresses, the networks of many clients, cluster, external and load balancer IP.
@@ -18,8 +37,8 @@ FAMILIES = {"IPv4": ("10.180.0.{}", "10.180.64.0/18", "10.180.{}.{}", "10.96.0.1
                      "fd00:10:96::10", "2001:db8:5::1", "2001:db8:5::101", Node.IP6)}
 
 
-def client_addresses(family, n):
-    return [FAMILIES[family][2].format(64 + i // 250, 1 + i % 250) for i in range(n)]
+def client_addresses(family, n, first=0):
+    return [FAMILIES[family][2].format(64 + i // 250, 1 + i % 250) for i in range(first, first + n)]
 
 
 def write(node, numbers, timeout_s=600, affinity="ClientIP", remote=(), **spec):
@@ -121,6 +140,20 @@ def test_all_frontends_share_a_record_and_ports_do_not(world, family):  # SA-1, 
     # One in three agrees by chance; all twenty do once in 3 * 10^9 runs.
     assert seen["tcp"] != seen["udp"]
     assert set(seen["tcp"]) == {"pod1", "pod2", "pod3"}
+
+
+def test_packets_of_a_new_client_agree(world, family):  # SA-1
+    restore(world)
+    clients = client_addresses(family, 1000, first=1000)  # no other flow of theirs is known
+    address, port = frontends(family, "udp")[0]
+    start = time.monotonic() + 1
+    senders = [world.client.popen(sys.executable, "-c", PUNCTUAL_SENDER, address, port, start,
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    for sender in senders:
+        sender.stdin.write(json.dumps(clients))
+        sender.stdin.close()
+    first, second = (json.loads(sender.stdout.read()) for sender in senders)
+    assert [pair for pair in zip(clients, first, second) if pair[1] != pair[2]] == []
 
 
 def test_endpoint_that_goes_loses_its_clients_and_others_keep_theirs(world, family, proto):  # SA-4
