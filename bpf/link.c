@@ -40,15 +40,6 @@ static int create_link(const struct bpf_program *program, const struct kp_bpf_cg
 	return fd < 0 ? kp_err_errno(err, -fd, "attach %s", bpf_program__name(program)) : fd;
 }
 
-static int pin_link(int fd, const char *path, struct kp_err *err)
-{
-	if (unlink(path) < 0 && errno != ENOENT)
-		return kp_err_errno(err, errno, "remove %s", path);
-	if (bpf_obj_pin(fd, path) < 0)
-		return kp_err_errno(err, errno, "pin %s", path);
-	return 0;
-}
-
 int kp_bpf_link_put(const char *path, int held_fd, const struct bpf_program *program,
 		    const struct kp_bpf_cgroup *cgroup, bool *ret_is_new, struct kp_err *err)
 {
@@ -67,7 +58,7 @@ int kp_bpf_link_put(const char *path, int held_fd, const struct bpf_program *pro
 	}
 	if (fd < 0 || !*ret_is_new)
 		return fd;
-	r = pin_link(fd, path, err);
+	r = kp_bpf_pin(fd, path, err);
 	if (r == 0)
 		return fd;
 	close(fd);

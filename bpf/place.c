@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "bpf/place.h"
 
+#include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -96,6 +97,17 @@ int kp_bpf_make_directory(const char *root, struct kp_err *err)
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return kp_err_errno(err, errno, "make %s", path);
 	return 0;
+}
+
+int kp_bpf_pin(int fd, const char *path, struct kp_err *err)
+{
+	kp_autofree char *new = kp_xasprintf("%s-new", path);
+
+	if (unlink(new) < 0 && errno != ENOENT)
+		return kp_err_errno(err, errno, "remove %s", new);
+	if (bpf_obj_pin(fd, new) < 0)
+		return kp_err_errno(err, errno, "pin %s", new);
+	return rename(new, path) < 0 ? kp_err_errno(err, errno, "rename %s", new) : 0;
 }
 
 size_t kp_bpf_count_pins(const char *root)

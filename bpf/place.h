@@ -25,6 +25,9 @@ int kp_bpf_open_cgroup(const char *path, struct kp_bpf_cgroup *ret, struct kp_er
  * directory exists there. */
 int kp_bpf_make_directory(const char *root, struct kp_err *err);
 
+/* Pins 'fd' at 'path', in place of what is there: readers find one or the other at any time. */
+int kp_bpf_pin(int fd, const char *path, struct kp_err *err);
+
 /* How many pins are in our directory. */
 size_t kp_bpf_count_pins(const char *root);
 

@@ -255,21 +255,17 @@ static char *link_path(const struct kp_bpf_programs *programs, const struct bpf_
 static int pin_maps(const struct kp_bpf_programs *programs, size_t *n_new, struct kp_err *err)
 {
 	struct bpf_map *map;
+	int r = 0;
 
 	bpf_object__for_each_map (map, programs->skel->obj) {
 		kp_autofree char *path = pin_path(programs, bpf_map__name(map));
 
-		if (bpf_map__is_internal(map))
+		if (r < 0 || bpf_map__is_internal(map))
 			continue;
-		if (unlink(path) < 0) {
-			if (errno != ENOENT)
-				return kp_err_errno(err, errno, "remove %s", path);
-			++*n_new;
-		}
-		if (bpf_obj_pin(bpf_map__fd(map), path) < 0)
-			return kp_err_errno(err, errno, "pin %s", path);
+		*n_new += access(path, F_OK) < 0;
+		r = kp_bpf_pin(bpf_map__fd(map), path, err);
 	}
-	return 0;
+	return r;
 }
 
 static int attach_one(struct kp_bpf_programs *programs, int held_fd,
