@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Growing delays with jitter, as client-go has them (RF-18): 0.8 s doubling to 30 s, each drawn
- * from [d, 2d); back to the start when none was needed for two minutes. */
+/* Growing delays with jitter, each drawn from [d, 2d): d is 0.8 s first, then doubles (RF-18).
+ *
+ * client-go starts anew when no delay was needed for two minutes.  Here, what went well for four
+ * times d makes up for it: after 30 s that is the same, and a server that is restarted a few times
+ * in a row is not shunned for a minute. */
 #ifndef KPROXY_BACKOFF_H
 #define KPROXY_BACKOFF_H
 
@@ -15,15 +18,22 @@ struct kp_random {
 };
 
 struct kp_backoff {
-	uint32_t step_ms;  /* the last d; 0: none yet */
-	uint64_t until_ms; /* the end of the last delay */
+	uint32_t step_ms; /* the last d; 0: none yet */
 };
 
+/* The largest d.  That for connections makes as many attempts as four reflectors of client-go,
+ * which wait each for itself. */
+#define KP_BACKOFF_REQUEST_MS 30000
+#define KP_BACKOFF_CONNECTION_MS 7500
+
 /* The time at which to try again.  Times are of any monotonic clock. */
-uint64_t kp_backoff_next(struct kp_backoff *backoff, uint64_t now_ms,
+uint64_t kp_backoff_next(struct kp_backoff *backoff, uint32_t max_ms, uint64_t now_ms,
 			 const struct kp_random *random);
 
-/* The same with the longest delay, for what waiting a little does not mend. */
+/* Says how long all went well before the next failure. */
+void kp_backoff_worked(struct kp_backoff *backoff, uint64_t for_ms);
+
+/* The same with the longest delay of a request, for what waiting a little does not mend. */
 uint64_t kp_backoff_longest(struct kp_backoff *backoff, uint64_t now_ms,
 			    const struct kp_random *random);
 

@@ -179,6 +179,12 @@ static void set_version(struct kp_reflector *r, const char *version)
 	r->version_lost = false;
 }
 
+static void wait_backoff(struct kp_reflector *r, uint64_t now_ms)
+{
+	r->due_ms = kp_backoff_next(&r->backoff, KP_BACKOFF_REQUEST_MS, now_ms,
+				    &r->settings.random);
+}
+
 static void list_complete(struct kp_reflector *r, uint64_t now_ms, const char *version)
 {
 	set_version(r, version);
@@ -197,7 +203,7 @@ enum kp_list_result kp_reflector_listed(struct kp_reflector *r, uint64_t now_ms,
 	r->in_flight = false;
 	if (!is_version(version)) {
 		forget_pages(r);
-		r->due_ms = kp_backoff_next(&r->backoff, now_ms, &r->settings.random);
+		wait_backoff(r, now_ms);
 		return KP_LIST_REFUSED;
 	}
 	r->due_ms = now_ms;
@@ -254,11 +260,6 @@ enum kp_event_result kp_reflector_event(struct kp_reflector *r, uint64_t now_ms,
 }
 
 /* --- ends: what follows --- */
-
-static void wait_backoff(struct kp_reflector *r, uint64_t now_ms)
-{
-	r->due_ms = kp_backoff_next(&r->backoff, now_ms, &r->settings.random);
-}
 
 static void wait_longest(struct kp_reflector *r, uint64_t now_ms)
 {
@@ -448,6 +449,8 @@ static void on_unusable(struct kp_reflector *r, uint64_t now_ms)
 void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_end *end)
 {
 	r->in_flight = false;
+	if (r->phase == KP_REFLECTOR_WATCH && r->answered)
+		kp_backoff_worked(&r->backoff, now_ms - r->sent_ms);
 	switch (end->kind) {
 	case KP_END_OK:
 		if (r->phase == KP_REFLECTOR_WATCH)

@@ -459,10 +459,33 @@ static void test_reflector_backs_off_up_to_30_s(void **state) /* RF-18 */
 		end(f, KP_END_SERVER_ERROR);
 		assert_int_equal(f->r.due_ms, f->now + delays[i]);
 	}
+	/* Time alone mends nothing. */
 	f->now = f->r.due_ms + 120001;
 	send_next(f);
 	end(f, KP_END_SERVER_ERROR);
-	assert_int_equal(f->r.due_ms, f->now + 800);
+	assert_int_equal(f->r.due_ms, f->now + 30000);
+}
+
+static void test_reflector_starts_anew_after_a_watch_that_lived(void **state) /* RF-18 */
+{
+	static const struct {
+		unsigned int lived, delay;
+	} watches[] = {{3000, 800}, {3000, 1600}, {3000, 3200}, {12799, 6400}, {25600, 800}};
+	struct fixture *f = *state;
+
+	list(f, "7");
+	for (size_t i = 0; i < sizeof(watches) / sizeof(watches[0]); i++) {
+		watch(f);
+		f->now += watches[i].lived;
+		end(f, KP_END_BROKEN);
+		assert_int_equal(f->r.due_ms, f->now + watches[i].delay);
+		f->now = f->r.due_ms;
+	}
+	/* The server did not answer. */
+	send_next(f);
+	f->now += 75000;
+	end(f, KP_END_SERVER_ERROR);
+	assert_int_equal(f->r.due_ms, f->now + 1600);
 }
 
 static void test_reflector_lists_now_and_then(void **state) /* RF-13 */
@@ -613,6 +636,7 @@ int main(void)
 		TEST(test_reflector_gives_up_on_a_wrong_url_before_the_first_list_only),
 		TEST(test_reflector_does_without_an_optional_resource),
 		TEST(test_reflector_backs_off_up_to_30_s),
+		TEST(test_reflector_starts_anew_after_a_watch_that_lived),
 		TEST(test_reflector_lists_now_and_then),
 		TEST(test_reflector_guards_every_phase),
 		TEST(test_reflector_streams_a_list),
