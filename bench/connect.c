@@ -2,8 +2,9 @@
 /* How many connections a second?
  *
  *     connect serve PORT                         answers each connection with one byte
- *     connect dial ADDRESS PORT MS THREADS [SOURCE]
- *                                                connects, reads the byte, closes; again and again;
+ *     connect dial ADDRESS[,ADDRESS...] PORT MS THREADS [SOURCE]
+ *                                                connects to one of the addresses, drawn at random,
+ *                                                reads the byte, closes; again and again;
  *                                                each time from the next address after SOURCE
  *
  * The client closes with a reset, so that neither side keeps the port in TIME_WAIT.  Prints
@@ -21,12 +22,20 @@
 #include <unistd.h>
 
 #define MAX_THREADS 64
+#define MAX_ADDRESSES 16
 #define TIMEOUT_S 2
 #define SOURCES_PER_THREAD 4096
 
+struct addresses {
+	unsigned int n;
+	struct in_addr items[MAX_ADDRESSES];
+};
+
 struct dialer {
 	pthread_t thread;
-	struct sockaddr_in to;
+	const struct addresses *addresses;
+	uint16_t port;
+	unsigned int seed;
 	uint32_t source; /* host byte order, 0 = the kernel's choice */
 	int64_t end_us;
 	unsigned long n_connections;
@@ -99,8 +108,12 @@ static void *dial_until(void *arg)
 
 	while (!d->failed && now_us() < d->end_us) {
 		uint32_t source = d->source ? d->source + d->n_connections % SOURCES_PER_THREAD : 0;
+		struct sockaddr_in to = {
+			.sin_family = AF_INET,
+			.sin_port = htons(d->port),
+			.sin_addr = d->addresses->items[rand_r(&d->seed) % d->addresses->n]};
 
-		if (dial_once(&d->to, source))
+		if (dial_once(&to, source))
 			d->n_connections++;
 		else
 			d->failed = true;
@@ -108,8 +121,8 @@ static void *dial_until(void *arg)
 	return NULL;
 }
 
-static int dial(const struct sockaddr_in *to, unsigned int ms, unsigned int n_threads,
-		uint32_t source)
+static int dial(const struct addresses *addresses, uint16_t port, unsigned int ms,
+		unsigned int n_threads, uint32_t source)
 {
 	static struct dialer dialers[MAX_THREADS];
 	int64_t start_us = now_us();
@@ -117,7 +130,9 @@ static int dial(const struct sockaddr_in *to, unsigned int ms, unsigned int n_th
 	bool failed = false;
 
 	for (unsigned int i = 0; i < n_threads; i++) {
-		dialers[i].to = *to;
+		dialers[i].addresses = addresses;
+		dialers[i].port = port;
+		dialers[i].seed = i + 1;
 		dialers[i].source = source ? source + i * SOURCES_PER_THREAD : 0;
 		dialers[i].end_us = start_us + (int64_t)ms * 1000;
 		if (pthread_create(&dialers[i].thread, NULL, dial_until, &dialers[i]) != 0)
@@ -132,21 +147,31 @@ static int dial(const struct sockaddr_in *to, unsigned int ms, unsigned int n_th
 	return failed;
 }
 
+static bool parse_addresses(char *text, struct addresses *ret)
+{
+	char *rest = text;
+
+	for (const char *one; (one = strsep(&rest, ","));)
+		if (ret->n == MAX_ADDRESSES || inet_pton(AF_INET, one, &ret->items[ret->n++]) != 1)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct addresses addresses = {0};
 	unsigned int n_threads;
 
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		return serve(atoi(argv[2]));
 	if ((argc == 6 || argc == 7) && strcmp(argv[1], "dial") == 0 &&
-	    inet_pton(AF_INET, argv[2], &to.sin_addr) == 1) {
-		to.sin_port = htons(atoi(argv[3]));
+	    parse_addresses(argv[2], &addresses)) {
 		n_threads = atoi(argv[5]);
-		return dial(&to, atoi(argv[4]), n_threads < MAX_THREADS ? n_threads : MAX_THREADS,
+		return dial(&addresses, atoi(argv[3]), atoi(argv[4]),
+			    n_threads < MAX_THREADS ? n_threads : MAX_THREADS,
 			    argc == 7 ? ntohl(inet_addr(argv[6])) : 0);
 	}
-	fprintf(stderr,
-		"usage: connect serve PORT | connect dial ADDRESS PORT MS THREADS [SOURCE]\n");
+	fprintf(stderr, "usage: connect serve PORT | "
+			"connect dial ADDRESS[,ADDRESS...] PORT MS THREADS [SOURCE]\n");
 	return 2;
 }

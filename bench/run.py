@@ -194,7 +194,7 @@ class ConnectionTest:
             raise
 
     def rate(self, target):
-        address, port = {"direct": (cluster.endpoints(0)[0], cluster.TARGET_PORT),
+        address, port = {"direct": (",".join(cluster.endpoints(0)), cluster.TARGET_PORT),
                          "service": (cluster.cluster_ip(0), cluster.PORT)}[target]
         return dialed(self.client, *self.program, "dial", address, port, self.milliseconds,
                       DIALERS)

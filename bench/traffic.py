@@ -22,11 +22,14 @@ import report  # noqa: E402
 
 MODES = ("kube-proxy", "nft", "bpf")  # the first is a ruleset of its shape
 IP, PODS = "10.96.0.10", (1, 2, 3)
+POD_IPS = [f"10.180.0.{n}" for n in PODS]
 IPERF_IP, IPERF_PORT = "10.96.0.11", 5201
 # (name, protocol, port of the Service, port of the server)
 PORTS = (("connect", "TCP", 80, 8080), ("request", "TCP", 81, 8081), ("datagram", "UDP", 81, 8081))
 # Client and servers share a processor: rates then tell what the work costs.
 PINNED = ["taskset", "-c", str(max(os.sched_getaffinity(0)))]
+# iperf3's client has a processor for itself: left to the scheduler, some runs get half of what others do.
+PINNED_APART = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
 TITLES = {"connections": "new TCP connections, 1/s", "tcp": "TCP requests on one connection, 1/s",
           "tcp_p50": "TCP request, median, µs", "tcp_p99": "TCP request, 99 %, µs",
           "udp": "UDP requests, 1/s", "udp_p50": "UDP request, median, µs",
@@ -56,20 +59,20 @@ class Bench:
 
     def program_kernel(self, mode):
         """The connections of one iperf3 have to meet in one server."""
-        pods = [f"10.180.0.{n}" for n in PODS]
         if mode == "kube-proxy":
             ports = [cluster.ServicePort(f"bench/web/{proto.lower()}/{name}", IP, proto.lower(), port,
-                                         pods, target) for name, proto, port, target in PORTS]
-            ports.append(cluster.ServicePort("bench/iperf/tcp/", IPERF_IP, "tcp", IPERF_PORT, pods[:1],
+                                         POD_IPS, target) for name, proto, port, target in PORTS]
+            ports.append(cluster.ServicePort("bench/iperf/tcp/", IPERF_IP, "tcp", IPERF_PORT,
+                                             POD_IPS[:1],
                                              IPERF_PORT))
             self.node.run("nft", "-f", "-", input=cluster.kube_proxy_ruleset(ports, "10.180.0.0/16"))
             return
         self.node.write("web.json", node.node_object(), node.service(
             "web", [IP], [(n, proto, port) for n, proto, port, _ in PORTS]),
-            node.endpointslice("web-4", "web", pods,
+            node.endpointslice("web-4", "web", POD_IPS,
                                [(n, proto, target) for n, proto, _, target in PORTS]))
         self.node.write("iperf.json", node.service("iperf", [IPERF_IP], [("", "TCP", IPERF_PORT)]),
-                        node.endpointslice("iperf-4", "iperf", pods[:1], [("", "TCP", IPERF_PORT)]))
+                        node.endpointslice("iperf-4", "iperf", POD_IPS[:1], [("", "TCP", IPERF_PORT)]))
         self.node.once()
 
     def program(self, name):
@@ -79,21 +82,22 @@ class Bench:
         for name, port in (("connect", 8080), ("request", 8081)):
             server = pod.popen(*self.program(name), "serve", port, stdout=subprocess.PIPE)
             assert server.stdout.readline() == "ready\n"
-        pod.popen("iperf3", "-s", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pod.popen(*PINNED, "iperf3", "-s", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         node.wait_for("iperf3 listens", lambda: f":{IPERF_PORT}" in pod.run("ss", "-Hltn").stdout)
 
     def measure(self, what, client, direct):
-        address = "10.180.0.1" if direct else IPERF_IP if what.startswith("iperf") else IP
+        address = POD_IPS[0] if direct else IPERF_IP if what.startswith("iperf") else IP
         ports = {name: target if direct else port for name, _, port, target in PORTS}
         run, ms = self.clients[client].run, self.args.ms
         if what == "connections":
-            return {what: float(run(*self.program("connect"), "dial", address, ports["connect"], ms,
+            addresses = ",".join(POD_IPS) if direct else IP
+            return {what: float(run(*self.program("connect"), "dial", addresses, ports["connect"], ms,
                                     4).stdout)}
         if what in ("tcp", "udp"):
             rate, median, high = map(float, run(*self.program("request"), what, address,
                                                 ports["request"], ms).stdout.split())
             return {what: rate, f"{what}_p50": median, f"{what}_p99": high}
-        out = json.loads(run("iperf3", "-J", "-c", address, "-t", self.args.iperf_s, "-P",
+        out = json.loads(run(*PINNED_APART, "iperf3", "-J", "-c", address, "-t", self.args.iperf_s, "-P",
                              what[-1]).stdout)
         return {what: out["end"]["sum_received"]["bits_per_second"] / 1e9}
 
