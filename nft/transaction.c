@@ -5,24 +5,18 @@
 #include <assert.h>
 #include <errno.h>
 #include <libnftnl/chain.h>
-#include <libnftnl/common.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
-#include <sys/uio.h>
-#include <time.h>
 
 #include "kproxy/clock.h"
+#include "nft/batch.h"
 #include "nft/expr.h"
 
-/* Messages are collected in chunks, so that nothing is copied when the transaction grows. */
-#define CHUNK_SIZE (256 * 1024)
 /* A list of elements is one attribute, whose length has 16 bits. */
 #define MAX_ELEMENTS_LEN 32000
-/* What a message may need at most, a list of elements included. */
-#define MAX_MESSAGE_LEN (64 * 1024)
 
 /* Tags of the user data of an element; nft shows the first and passes over the second. */
 enum {
@@ -30,17 +24,9 @@ enum {
 	ELEMENT_COMMENT_REST = 0x7f
 };
 
-struct chunk {
-	struct chunk *next;
-	size_t len;
-	char bytes[CHUNK_SIZE];
-};
-
 struct kp_nft_transaction {
-	struct chunk *first, *last;
-	size_t n_chunks, n_ops, n_bytes;
-	uint32_t seq, n_acks;
-	bool ended;
+	struct kp_nft_batch *batch;
+	size_t n_ops;
 	/* The open list of elements. */
 	struct nlmsghdr *message;
 	struct nlattr *list;
@@ -48,34 +34,12 @@ struct kp_nft_transaction {
 	uint8_t list_family, list_set;
 };
 
-static void *room(struct kp_nft_transaction *t)
-{
-	if (!t->last || t->last->len + MAX_MESSAGE_LEN > CHUNK_SIZE) {
-		/* Zeroed: the libraries leave the padding of attributes as it is. */
-		struct chunk *chunk = kp_xcalloc(1, sizeof(*chunk));
-
-		if (t->last)
-			t->last->next = chunk;
-		else
-			t->first = chunk;
-		t->last = chunk;
-		t->n_chunks++;
-	}
-	return t->last->bytes + t->last->len;
-}
-
-static void finish(struct kp_nft_transaction *t, const struct nlmsghdr *message)
-{
-	t->last->len += MNL_ALIGN(message->nlmsg_len);
-	t->n_bytes += MNL_ALIGN(message->nlmsg_len);
-}
-
 static void close_list(struct kp_nft_transaction *t)
 {
 	if (!t->message)
 		return;
 	mnl_attr_nest_end(t->message, t->list);
-	finish(t, t->message);
+	kp_nft_batch_put(t->batch, t->message);
 	t->message = NULL;
 }
 
@@ -83,59 +47,28 @@ static struct nlmsghdr *begin(struct kp_nft_transaction *t, uint16_t type, enum 
 			      uint16_t flags)
 {
 	close_list(t);
-	t->n_acks++;
-	return nftnl_nlmsg_build_hdr(room(t), type, kp_nft_family(family), NLM_F_ACK | flags,
-				     t->seq++);
-}
-
-/* The begin and end messages of the batch, which are not acknowledged. */
-static struct nlmsghdr *mark(struct kp_nft_transaction *t, uint16_t type)
-{
-	struct nlmsghdr *nlh;
-	struct nfgenmsg *nfg;
-
-	close_list(t);
-	nlh = mnl_nlmsg_put_header(room(t));
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST;
-	nlh->nlmsg_seq = t->seq++;
-	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = AF_UNSPEC;
-	nfg->version = NFNETLINK_V0;
-	nfg->res_id = htons(NFNL_SUBSYS_NFTABLES);
-	return nlh;
+	return kp_nft_batch_begin(t->batch, type, kp_nft_family(family), flags);
 }
 
 struct kp_nft_transaction *kp_nft_transaction_new(void)
 {
 	struct kp_nft_transaction *t = kp_xcalloc(1, sizeof(*t));
 
-	t->seq = 1;
-	finish(t, mark(t, NFNL_MSG_BATCH_BEGIN));
+	t->batch = kp_nft_batch_new();
 	return t;
 }
 
 void kp_nft_transaction_free(struct kp_nft_transaction *t)
 {
-	struct chunk *chunk, *next;
-
 	if (!t)
 		return;
-	for (chunk = t->first; chunk; chunk = next) {
-		next = chunk->next;
-		free(chunk);
-	}
+	kp_nft_batch_free(t->batch);
 	free(t);
 }
 
 void kp_nft_transaction_set_generation(struct kp_nft_transaction *t, uint32_t generation)
 {
-	struct nlmsghdr *nlh = (struct nlmsghdr *)t->first->bytes;
-
-	mnl_attr_put_u32(nlh, NFNL_BATCH_GENID, htonl(generation));
-	t->first->len = 0;
-	t->n_bytes = 0;
-	finish(t, nlh);
+	kp_nft_batch_set_generation(t->batch, generation);
 }
 
 struct nlmsghdr *kp_nft_transaction_begin(struct kp_nft_transaction *t, uint16_t type,
@@ -146,7 +79,7 @@ struct nlmsghdr *kp_nft_transaction_begin(struct kp_nft_transaction *t, uint16_t
 
 void kp_nft_transaction_put(struct kp_nft_transaction *t, const struct nlmsghdr *message)
 {
-	finish(t, message);
+	kp_nft_batch_put(t->batch, message);
 	t->n_ops++;
 }
 
@@ -386,20 +319,6 @@ void kp_nft_delete_element(struct kp_nft_transaction *t, const struct kp_nft_ele
 	element(t, NFT_MSG_DELSETELEM, e);
 }
 
-/* The message that a sequence number belongs to. */
-static const struct nlmsghdr *find_message(const struct kp_nft_transaction *t, uint32_t seq)
-{
-	for (const struct chunk *c = t->first; c; c = c->next) {
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)c->bytes;
-		int len = c->len;
-
-		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
-			if (nlh->nlmsg_seq == seq)
-				return nlh;
-	}
-	return NULL;
-}
-
 static bool find_set(const char *name, uint8_t *ret)
 {
 	for (int set = 0; set < KP_N_SETS; set++) {
@@ -472,100 +391,18 @@ static const char *op_name(uint16_t type)
 	}
 }
 
-struct answers {
-	const struct kp_nft_transaction *t;
-	uint32_t n_acks;
-	int error; /* positive errno of the first refusal */
-	const struct nlmsghdr *refused;
-	uint32_t offset; /* of the bad attribute in it, 0 = unknown */
-};
-
-static void read_answer(struct answers *a, const struct nlmsghdr *nlh)
-{
-	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *attr;
-	size_t offset;
-
-	if (e->error == 0) {
-		a->n_acks++;
-		return;
-	}
-	if (a->error)
-		return;
-	a->error = -e->error;
-	a->refused = find_message(a->t, nlh->nlmsg_seq);
-	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
-		return;
-	offset = sizeof(*e);
-	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
-		offset += mnl_nlmsg_get_payload_len(&e->msg);
-	mnl_attr_for_each (attr, nlh, offset)
-		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_OFFS)
-			a->offset = mnl_attr_get_u32(attr);
-}
-
-/* The kernel has answered all when sendmsg() returns, so reading ends when there is nothing left.
- * That is so, too, when some answers were lost: the rest must not be taken for those of a later
- * request. */
-static int read_answers(struct answers *a, struct mnl_socket *socket, struct kp_err *err)
-{
-	static char buf[64 * 1024];
-	bool lost = false;
-
-	for (;;) {
-		ssize_t n = recv(mnl_socket_get_fd(socket), buf, sizeof(buf), MSG_DONTWAIT);
-		const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf;
-		int len = n;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == ENOBUFS) {
-			lost = true;
-			continue;
-		}
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n < 0)
-			return kp_err_errno(err, errno, "read the kernel's answer");
-		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
-			if (nlh->nlmsg_type == NLMSG_ERROR)
-				read_answer(a, nlh);
-	}
-	return lost ? kp_err_set(err, ENOBUFS, "there was no room for the kernel's answers") : 0;
-}
-
-static int send_all(const struct kp_nft_transaction *t, struct mnl_socket *socket,
-		    struct kp_err *err)
-{
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	struct iovec *iov = kp_xcalloc(t->n_chunks, sizeof(*iov));
-	struct msghdr msg = {.msg_name = &kernel,
-			     .msg_namelen = sizeof(kernel),
-			     .msg_iov = iov,
-			     .msg_iovlen = t->n_chunks};
-	int size = t->n_bytes + 64 * 1024, fd = mnl_socket_get_fd(socket), r = 0;
-	size_t i = 0;
-
-	for (struct chunk *c = t->first; c; c = c->next)
-		iov[i++] = (struct iovec){.iov_base = c->bytes, .iov_len = c->len};
-	/* The whole batch has to fit; without the privilege, sendmsg() tells. */
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-	if (sendmsg(fd, &msg, 0) < 0)
-		r = kp_err_errno(err, errno, "send the transaction (%zu bytes)", t->n_bytes);
-	free(iov);
-	return r;
-}
-
-static int report(const struct answers *a, struct kp_nft_element *culprit, bool *has_culprit,
-		  struct kp_err *err)
+static int report(const struct kp_nft_refusal *refusal, struct kp_nft_element *culprit,
+		  bool *has_culprit, struct kp_err *err)
 {
 	char text[256] = "";
 
-	*has_culprit = a->refused && a->offset && find_element(a->refused, a->offset, culprit);
+	*has_culprit = refusal->message && refusal->offset &&
+		       find_element(refusal->message, refusal->offset, culprit);
 	if (*has_culprit)
 		kp_nft_element_text(culprit, text, sizeof(text));
-	return kp_err_errno(err, a->error, "%s%s%s",
-			    a->refused ? op_name(a->refused->nlmsg_type) : "transaction",
+	return kp_err_errno(err, refusal->error, "%s%s%s",
+			    refusal->message ? op_name(refusal->message->nlmsg_type)
+					     : "transaction",
 			    *text ? " " : "", text);
 }
 
@@ -573,25 +410,20 @@ int kp_nft_transaction_commit(struct kp_nft_transaction *t, struct mnl_socket *s
 			      struct kp_apply_stats *stats, struct kp_nft_element *culprit,
 			      bool *has_culprit, struct kp_err *err)
 {
-	struct answers a = {.t = t};
+	struct kp_nft_refusal refusal;
 	int64_t start_us;
 	int r;
 
 	*has_culprit = false;
-	finish(t, mark(t, NFNL_MSG_BATCH_END));
+	close_list(t);
 	start_us = kp_clock_us();
-	r = send_all(t, socket, err);
-	if (r == 0)
-		r = read_answers(&a, socket, err);
+	r = kp_nft_batch_commit(t->batch, socket, &refusal, err);
 	stats->kernel_us += kp_clock_us() - start_us;
 	if (r < 0)
 		return r;
-	if (a.error)
-		return report(&a, culprit, has_culprit, err);
-	if (a.n_acks != t->n_acks)
-		return kp_err_set(err, EIO, "the kernel acknowledged %u of %u messages", a.n_acks,
-				  t->n_acks);
+	if (refusal.error)
+		return report(&refusal, culprit, has_culprit, err);
 	stats->n_ops += t->n_ops;
-	stats->n_bytes += t->n_bytes;
+	stats->n_bytes += kp_nft_batch_n_bytes(t->batch);
 	return 0;
 }
