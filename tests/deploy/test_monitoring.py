@@ -10,7 +10,7 @@ import pytest
 import yaml
 from files import path, read
 from node import Node, run, wait_for
-from test_api_faults import rig  # noqa: F401 (fixture)
+from rig import Rig
 from test_traffic import web
 
 RULES = yaml.safe_load(read("deploy/prometheus-rules.yaml"))
@@ -31,6 +31,12 @@ def panel_queries():
         for target in panel["targets"]:
             yield panel["title"], target["expr"].replace("$instance", ".*").replace(
                 "$__rate_interval", "10s")
+
+
+@pytest.fixture(name="rig")
+def make_rig(tmp_path):
+    with closing(Rig(tmp_path)) as rig:
+        yield rig
 
 
 @pytest.fixture(name="node")

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from node import Node
+from rig import Rig, make_ca
 
 
 def pytest_generate_tests(metafunc):
@@ -36,3 +37,23 @@ def hooked_node(tmp_path):
 def shared_node(tmp_path_factory, mode):
     """One node for all tests of a file that only ask."""
     yield from make_node(tmp_path_factory.mktemp("manifests"), mode)
+
+
+def make_rig(directory, **server):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    rig = Rig(directory, **server)
+    try:
+        yield rig
+    finally:
+        rig.close()
+
+
+@pytest.fixture
+def rig(tmp_path):
+    yield from make_rig(tmp_path)
+
+
+@pytest.fixture
+def tls_rig(tmp_path):
+    yield from make_rig(tmp_path, certificate=make_ca(tmp_path, "server"))

@@ -7,7 +7,7 @@ import pytest
 import fakeapi
 from fakeapi import answers, status
 from node import wait_for
-from test_api_faults import SERVER, Rig, make_ca, rig, web  # noqa: F401 (fixture)
+from rig import SERVER, Rig, make_ca, web
 
 RESOURCES = ("services", "endpointslices", "nodes", "servicecidrs")
 

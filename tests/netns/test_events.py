@@ -10,7 +10,7 @@ import yaml
 import fakeapi
 from fakeapi import answers, status
 from node import service, wait_for
-from test_api_faults import PORTS, rig, web  # noqa: F401 (fixture)
+from rig import PORTS, web
 from test_health import Owner, balanced, occupy, owned
 
 

@@ -4,9 +4,9 @@ back, and when kproxy itself is replaced or changes its mode."""
 import signal
 
 import pytest
+from hooks import attached
 from kubeproxy import KEEP, SHAPES, as_ipv6, cluster, install, left, need, write_manifests
 from node import Flow, Node, wait_for
-from test_hooks import attached
 from test_repair import ruleset
 
 MODES = ("nft", "bpf")

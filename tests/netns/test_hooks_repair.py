@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from node import endpointslice, run, service, wait_for
-from test_hooks import attached, counted, served
+from hooks import attached, counted, served
 from test_hooks_udp import Connected
 from test_traffic import IP4, web
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from hooks import PRELUDE
 from node import endpoint, endpointslice, node_object, service, wait_for
-from test_hooks import PRELUDE
 from test_traffic import IP4, IP6, PORTS, TARGETS, web
 
 MODES = ("bpf",)

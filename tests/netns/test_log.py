@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from node import wait_for
-from test_api_faults import Rig
+from rig import Rig
 from test_process import Daemon
 from test_stale_flows import old_kernel
 from test_traffic import web

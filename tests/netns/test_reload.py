@@ -5,7 +5,7 @@ import signal
 
 from fakeapi import answers
 from node import endpointslice, service, wait_for
-from test_api_faults import PORTS, SERVER, rig, tls_rig, web  # noqa: F401 (fixtures)
+from rig import PORTS, SERVER, web
 from test_process import Daemon
 from test_traffic import web as local_web
 

@@ -5,7 +5,7 @@ import re
 
 from fakeapi import answers
 from node import wait_for
-from test_api_faults import rig, web  # noqa: F401 (fixture)
+from rig import web
 from test_process import fast_clock
 
 SPEED = 30  # three minutes of silence are six seconds
