@@ -194,9 +194,8 @@ class Soak:
         for step in steps:
             step(self)
         names = " + ".join(sorted({step.__name__ for step in steps}))
-        # How soon the client looks for its server again is a matter of its back-off: up to a minute
-        # for each list and watch, when there were failures before.
-        seconds = 240 if self.restart_server.__func__ in steps else 30
+        # When the client looks for its server again is a matter of its back-off.
+        seconds = 60 if self.restart_server.__func__ in steps else 30
         self.settled_ms.setdefault(names, []).append(self.wait_settled(seconds))
 
     def run(self, seconds, kinds, at_least=10):
