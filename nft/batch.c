@@ -181,8 +181,7 @@ static int read_answers(struct answers *a, struct mnl_socket *socket, struct kp_
 	return lost ? kp_err_set(err, ENOBUFS, "there was no room for the kernel's answers") : 0;
 }
 
-static int send_all(const struct kp_nft_batch *b, struct mnl_socket *socket,
-		    struct kp_err *err)
+static int send_all(const struct kp_nft_batch *b, struct mnl_socket *socket, struct kp_err *err)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	struct iovec *iov = kp_xcalloc(b->n_chunks, sizeof(*iov));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A batch of nf_tables messages: collected in memory, sent with one sendmsg(), every answer read. */
+/* A batch of nf_tables messages: collected in memory, sent with one sendmsg(), every answer read.
+ */
 #ifndef KPROXY_NFT_BATCH_H
 #define KPROXY_NFT_BATCH_H
 

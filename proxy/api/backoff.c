@@ -27,8 +27,7 @@ uint64_t kp_backoff_longest(struct kp_backoff *backoff, uint64_t now_ms,
 	return delayed(backoff, now_ms, random);
 }
 
-void kp_backoff_worked(struct kp_backoff *backoff, uint64_t for_ms)
+void kp_backoff_reset(struct kp_backoff *backoff)
 {
-	if (for_ms >= 4ULL * backoff->step_ms)
-		backoff->step_ms = 0;
+	backoff->step_ms = 0;
 }

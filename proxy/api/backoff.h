@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Growing delays with jitter, each drawn from [d, 2d): d is 0.8 s first, then doubles (RF-18).
  *
- * client-go starts anew when no delay was needed for two minutes.  Here, what went well for four
- * times d makes up for it: after 30 s that is the same, and a server that is restarted a few times
- * in a row is not shunned for a minute. */
+ * client-go starts anew when no delay was needed for two minutes; here success does it, so that a
+ * server that is restarted a few times in a row is not shunned for a minute. */
 #ifndef KPROXY_BACKOFF_H
 #define KPROXY_BACKOFF_H
 
@@ -30,8 +29,8 @@ struct kp_backoff {
 uint64_t kp_backoff_next(struct kp_backoff *backoff, uint32_t max_ms, uint64_t now_ms,
 			 const struct kp_random *random);
 
-/* Says how long all went well before the next failure. */
-void kp_backoff_worked(struct kp_backoff *backoff, uint64_t for_ms);
+/* The next delay is the first one again. */
+void kp_backoff_reset(struct kp_backoff *backoff);
 
 /* The same with the longest delay of a request, for what waiting a little does not mend. */
 uint64_t kp_backoff_longest(struct kp_backoff *backoff, uint64_t now_ms,

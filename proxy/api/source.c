@@ -44,7 +44,6 @@ struct kp_api {
 	/* The connection. */
 	bool is_down;
 	struct kp_backoff backoff;
-	uint64_t up_ms;			 /* since when it is not down */
 	uint64_t try_ms;		 /* when to try it again */
 	const struct kp_resource *probe; /* who does */
 
@@ -177,7 +176,6 @@ int kp_api_reload(struct kp_api *api, struct kp_api_config *config, struct kp_er
 		kp_resource_stop(api->resources[kind]);
 	r = use_config(api, config, err);
 	api->is_down = api->version_renewed = false;
-	api->up_ms = uv_now(api->loop);
 	api->probe = NULL;
 	api->backoff = (struct kp_backoff){0};
 	memset(api->failures, 0, sizeof(api->failures));
@@ -264,8 +262,6 @@ static void connection_failed(struct kp_api *api, const struct kp_resource *who)
 {
 	if (api->is_down && api->probe != who)
 		return;
-	if (!api->is_down)
-		kp_backoff_worked(&api->backoff, uv_now(api->loop) - api->up_ms);
 	tell_event_sender(api, false);
 	api->is_down = true;
 	api->probe = NULL;
@@ -290,8 +286,8 @@ static void connection_works(struct kp_api *api)
 	if (!api->is_down)
 		return;
 	api->is_down = false;
-	api->up_ms = uv_now(api->loop);
 	api->probe = NULL;
+	kp_backoff_reset(&api->backoff);
 	wake_all(api);
 }
 

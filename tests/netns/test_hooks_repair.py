@@ -89,7 +89,7 @@ def test_programs_are_swapped_under_load(node):
     web(node, [1])
     node.start()
     before, programs = node.hooks.counters()["connected"], attached(node)
-    load = client.load(IP4, 80, n_clients=4)
+    load = client.load(IP4, 80)
     for i in range(10):
         node.run("nft", "add chain ip kproxy theirs")
         wait_for(f"swap {i}", lambda: not attached(node) & programs)

@@ -468,19 +468,23 @@ static void test_reflector_backs_off_up_to_30_s(void **state) /* RF-18 */
 
 static void test_reflector_starts_anew_after_a_watch_that_lived(void **state) /* RF-18 */
 {
-	static const struct {
-		unsigned int lived, delay;
-	} watches[] = {{3000, 800}, {3000, 1600}, {3000, 3200}, {12799, 6400}, {25600, 800}};
 	struct fixture *f = *state;
 
 	list(f, "7");
-	for (size_t i = 0; i < sizeof(watches) / sizeof(watches[0]); i++) {
+	for (unsigned int delay = 800; delay <= 3200; delay *= 2) {
 		watch(f);
-		f->now += watches[i].lived;
+		f->now += 999;
 		end(f, KP_END_BROKEN);
-		assert_int_equal(f->r.due_ms, f->now + watches[i].delay);
-		f->now = f->r.due_ms;
+		assert_int_equal(f->r.due_ms, f->now + delay);
 	}
+	watch(f);
+	f->now += 1000;
+	end(f, KP_END_BROKEN);
+	assert_int_equal(f->r.due_ms, f->now + 800);
+	watch(f);
+	event(f, KP_EVENT_MODIFIED, "8");
+	end(f, KP_END_BROKEN);
+	assert_int_equal(f->r.due_ms, f->now + 800);
 	/* The server did not answer. */
 	send_next(f);
 	f->now += 75000;
