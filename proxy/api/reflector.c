@@ -289,21 +289,17 @@ static void relist(struct kp_reflector *r, uint64_t now_ms)
 	r->relisted_at_once = true;
 }
 
-/* A watch that brought nothing. */
-static bool was_short(const struct kp_reflector *r, uint64_t now_ms)
-{
-	return now_ms < r->sent_ms + SHORT_WATCH_MS && r->n_events == 0;
-}
-
 static void on_watch_closed(struct kp_reflector *r, uint64_t now_ms)
 {
-	if (!was_short(r, now_ms)) {
+	bool was_short = now_ms < r->sent_ms + SHORT_WATCH_MS && r->n_events == 0;
+
+	if (!was_short) {
 		r->relisted_at_once = false;
 		r->n_server_errors = 0;
 	}
 	if (r->version_lost || now_ms >= r->relist_ms)
 		relist(r, now_ms);
-	else if (was_short(r, now_ms))
+	else if (was_short)
 		wait_backoff(r, now_ms);
 	else
 		r->due_ms = now_ms + random_below(r, RESUME_JITTER_MS);
@@ -453,7 +449,7 @@ static void on_unusable(struct kp_reflector *r, uint64_t now_ms)
 void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_end *end)
 {
 	r->in_flight = false;
-	if (r->phase == KP_REFLECTOR_WATCH && r->answered && !was_short(r, now_ms))
+	if (r->phase == KP_REFLECTOR_WATCH && r->answered && now_ms >= r->sent_ms + SHORT_WATCH_MS)
 		kp_backoff_reset(&r->backoff);
 	switch (end->kind) {
 	case KP_END_OK:

@@ -213,7 +213,7 @@ class Soak:
         """Apart when the API server was restarted: then the client's back-off counts."""
         times = sorted((ms, names) for names, all_ms in self.settled_ms.items() for ms in all_ms)
         print(f"{self.node.mode}: {len(times)} steps; ms until all was right: median "
-              f"{times[len(times) // 2][0]:.0f}, longest")
+              f"{times[len(times) // 2][0]:.0f}, {sum(ms > 1000 for ms, _ in times)} over 1000, longest")
         restarts = [t for t in times if "restart_server" in t[1]]
         for ms, names in [t for t in times if t not in restarts][-3:] + restarts[-1:]:
             print(f"  {ms:.0f} after {names}")
