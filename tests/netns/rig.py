@@ -22,7 +22,7 @@ class Rig:
     """kproxy and the fake in one namespace."""
 
     def __init__(self, directory, **server):
-        self.directory, self.ca = str(directory), server.get("certificate", [None])[0]
+        self.directory, self.ca = str(directory), (server.get("certificate") or [None])[0]
         self.host = Host(f"kp-{secrets.token_hex(4)}-api")
         self.host.run("ip", "addr", "add", "192.0.2.1/24", "dev", "lo")
         self.server = FakeServer(self.host.ns, **server)
