@@ -50,7 +50,8 @@ bool kp_stale_needs_node_addrs(const struct kp_plan *plan);
 /* Brings the set in step with a plan that was carried out, and not committed yet:
  *
  * - adds the flows to endpoints that left, and of frontends that went away (CT-4, CT-13);
- * - adds the flows to frontends that are served from now on, and were not translated (CT-5);
+ * - adds the flows to frontends that are served from now on, and were not translated (CT-5); after
+ *   a repair to all frontends, for nobody knows how long they were not served;
  * - removes what has become right.  This comes last and looks at the whole plan: a frontend or an
  *   endpoint may pass from one Service to another.
  *

@@ -377,6 +377,7 @@ static int apply(struct kp_sync *sync, struct kp_apply_stats *stats, struct kp_e
 	else
 		r = sync->ops->apply(sync->backend, &plan, stats, err);
 	if (r == 0) {
+		plan.repaired = sync->repair && stats->n_ops > 0;
 		kp_cleaner_note(sync->cleaner, &plan);
 		clean(sync);
 		kp_plan_commit(&plan, &sync->installed);

@@ -5,6 +5,7 @@ The old pods go on answering, so that only a deleted entry brings a client to an
 """
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -175,6 +176,21 @@ def test_endpoint_is_replaced(cluster):  # CT-4, CT-11
     dns(cluster, [2])
     for flow in flows:
         flow.wait_for("pod2")
+
+
+def test_clients_that_sent_while_the_rules_were_away(cluster):  # CT-5
+    dns(cluster, [1])
+    cluster.start()
+    os.kill(cluster.daemon.pid, signal.SIGSTOP)
+    cluster.run("nft", "-f", "-", input="""flush ruleset
+table inet firewall { chain first { type filter hook prerouting priority filter; ct state invalid drop; }; }
+""")
+    flows = every_flow(cluster)
+    for flow in flows:
+        assert flow.ask() != "pod1"
+    os.kill(cluster.daemon.pid, signal.SIGCONT)
+    for flow in flows:
+        flow.wait_for("pod1")
 
 
 def test_others_keep_their_entries(cluster):  # CT-3, CT-7

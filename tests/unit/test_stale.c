@@ -253,6 +253,19 @@ static void test_stale_second_endpoint_concerns_nobody(void **state)
 	assert_stale(f, "");
 }
 
+/* The rules may have been away for a while. */
+static void test_stale_after_a_repair(void **state)
+{
+	struct fixture *f = *state;
+
+	change(f, "10.96.0.1:53 *:30053 > 10.180.0.1:80", "10.96.0.1:53 *:30053 > 10.180.0.1:80");
+	change(f, "10.96.0.2:53 >", "10.96.0.2:53 >");
+	f->plan.repaired = true;
+	assert_true(kp_stale_needs_node_addrs(&f->plan));
+	carry_out(f);
+	assert_stale(f, "10.96.0.1:53>10.96.0.1:53 192.0.2.1:30053>192.0.2.1:30053 ");
+}
+
 /* CT-7 */
 static void test_stale_tcp_and_sctp_never(void **state)
 {
@@ -462,6 +475,7 @@ int main(void)
 		TEST(frontends_move),
 		TEST(first_endpoint_comes),
 		TEST(second_endpoint_concerns_nobody),
+		TEST(after_a_repair),
 		TEST(tcp_and_sctp_never),
 		TEST(frontend_passes_to_a_later_owner),
 		TEST(frontend_passes_to_an_earlier_owner),
