@@ -121,7 +121,8 @@ def restore(world, **kwargs):
 
 
 def flush(world):
-    """Forgets all clients, which only a test does."""
+    """Forgets all clients, which only a test does; their UDP flows too, one of which could be met again."""
+    world.run("conntrack", "-F")
     for table in ("ip", "ip6"):
         world.run("nft", "flush", "map", table, "kproxy", "affinity-clients")
 
