@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
+import signal
 
 import pytest
 
 from node import Node
 from rig import Rig, make_ca
+
+
+def pytest_configure():
+    """Who ends a run by SIGTERM gets what Ctrl-C gives: namespaces, cgroups and mounts go."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc):
