@@ -8,9 +8,17 @@ from node import Node
 from rig import Rig, make_ca
 
 
+def interrupt_once(*_):
+    """A second interruption would cut the cleaning up short."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def pytest_configure():
-    """Who ends a run by SIGTERM gets what Ctrl-C gives: namespaces, cgroups and mounts go."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Namespaces, cgroups and mounts go, too, when somebody ends the run."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt_once)
 
 
 def pytest_generate_tests(metafunc):
