@@ -63,8 +63,7 @@ class Bench:
             ports = [cluster.ServicePort(f"bench/web/{proto.lower()}/{name}", IP, proto.lower(), port,
                                          POD_IPS, target) for name, proto, port, target in PORTS]
             ports.append(cluster.ServicePort("bench/iperf/tcp/", IPERF_IP, "tcp", IPERF_PORT,
-                                             POD_IPS[:1],
-                                             IPERF_PORT))
+                                             POD_IPS[:1], IPERF_PORT))
             self.node.run("nft", "-f", "-", input=cluster.kube_proxy_ruleset(ports, "10.180.0.0/16"))
             return
         self.node.write("web.json", node.node_object(), node.service(

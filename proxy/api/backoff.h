@@ -29,11 +29,11 @@ struct kp_backoff {
 uint64_t kp_backoff_next(struct kp_backoff *backoff, uint32_t max_ms, uint64_t now_ms,
 			 const struct kp_random *random);
 
-/* The next delay is the first one again. */
-void kp_backoff_reset(struct kp_backoff *backoff);
-
 /* The same with the longest delay of a request, for what waiting a little does not mend. */
 uint64_t kp_backoff_longest(struct kp_backoff *backoff, uint64_t now_ms,
 			    const struct kp_random *random);
+
+/* The next delay is the first one again. */
+void kp_backoff_reset(struct kp_backoff *backoff);
 
 #endif
