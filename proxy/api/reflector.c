@@ -289,20 +289,32 @@ static void relist(struct kp_reflector *r, uint64_t now_ms)
 	r->relisted_at_once = true;
 }
 
+/* There is a server that can be watched. */
+static bool watch_worked(const struct kp_reflector *r, uint64_t now_ms)
+{
+	return r->phase == KP_REFLECTOR_WATCH && r->answered &&
+	       (r->n_events > 0 || now_ms >= r->sent_ms + SHORT_WATCH_MS);
+}
+
+/* The next watch, at once when the last one worked. */
+static void resume(struct kp_reflector *r, uint64_t now_ms)
+{
+	if (watch_worked(r, now_ms))
+		r->due_ms = now_ms + random_below(r, RESUME_JITTER_MS);
+	else
+		wait_backoff(r, now_ms);
+}
+
 static void on_watch_closed(struct kp_reflector *r, uint64_t now_ms)
 {
-	bool was_short = now_ms < r->sent_ms + SHORT_WATCH_MS && r->n_events == 0;
-
-	if (!was_short) {
+	if (watch_worked(r, now_ms)) {
 		r->relisted_at_once = false;
 		r->n_server_errors = 0;
 	}
 	if (r->version_lost || now_ms >= r->relist_ms)
 		relist(r, now_ms);
-	else if (was_short)
-		wait_backoff(r, now_ms);
 	else
-		r->due_ms = now_ms + random_below(r, RESUME_JITTER_MS);
+		resume(r, now_ms);
 }
 
 /* The stream ended before its initial events were complete. */
@@ -321,7 +333,7 @@ static void on_broken(struct kp_reflector *r, uint64_t now_ms)
 		relist(r, now_ms);
 	} else {
 		forget_pages(r);
-		wait_backoff(r, now_ms);
+		resume(r, now_ms);
 	}
 }
 
@@ -449,7 +461,7 @@ static void on_unusable(struct kp_reflector *r, uint64_t now_ms)
 void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_end *end)
 {
 	r->in_flight = false;
-	if (r->phase == KP_REFLECTOR_WATCH && r->answered && now_ms >= r->sent_ms + SHORT_WATCH_MS)
+	if (watch_worked(r, now_ms))
 		kp_backoff_reset(&r->backoff);
 	switch (end->kind) {
 	case KP_END_OK:

@@ -293,6 +293,33 @@ static void test_reflector_resumes_the_watch_after_a_transport_error(void **stat
 	assert_true(is_watch(send_next(f)));
 }
 
+/* As client-go does: another server may stand behind the same address. */
+static void test_reflector_resumes_at_once_what_worked(void **state)
+{
+	struct fixture *f = *state;
+
+	list(f, "7");
+	for (int i = 0; i < 3; i++) {
+		watch(f);
+		event(f, KP_EVENT_ADDED, "8");
+		end(f, KP_END_BROKEN);
+		assert_int_equal(f->r.due_ms, f->now);
+	}
+	watch(f);
+	f->now += 1000;
+	end(f, KP_END_BROKEN);
+	assert_int_equal(f->r.due_ms, f->now);
+	/* A list that breaks off says nothing. */
+	f->r.version_lost = true;
+	watch(f);
+	end(f, KP_END_BROKEN);
+	send_next(f);
+	kp_reflector_alive(&f->r, f->now);
+	f->now += 1000;
+	end(f, KP_END_BROKEN);
+	assert_int_equal(f->r.due_ms, f->now + 800);
+}
+
 static void test_reflector_lists_at_once_when_the_version_has_expired(void **state)
 {
 	struct fixture *f = *state;
@@ -466,7 +493,7 @@ static void test_reflector_backs_off_up_to_30_s(void **state) /* RF-18 */
 	assert_int_equal(f->r.due_ms, f->now + 30000);
 }
 
-static void test_reflector_starts_anew_after_a_watch_that_lived(void **state) /* RF-18 */
+static void test_reflector_starts_anew_after_a_watch_that_worked(void **state) /* RF-18 */
 {
 	struct fixture *f = *state;
 
@@ -479,13 +506,18 @@ static void test_reflector_starts_anew_after_a_watch_that_lived(void **state) /*
 	}
 	watch(f);
 	f->now += 1000;
-	end(f, KP_END_BROKEN);
+	end(f, KP_END_SERVER_ERROR);
 	assert_int_equal(f->r.due_ms, f->now + 800);
 	/* The server did not answer. */
 	send_next(f);
 	f->now += 75000;
 	end(f, KP_END_SERVER_ERROR);
 	assert_int_equal(f->r.due_ms, f->now + 1600);
+	/* A moment is enough when it brought something. */
+	watch(f);
+	event(f, KP_EVENT_ADDED, "8");
+	end(f, KP_END_SERVER_ERROR);
+	assert_int_equal(f->r.due_ms, f->now + 800);
 }
 
 static void test_reflector_lists_now_and_then(void **state) /* RF-13 */
@@ -624,6 +656,7 @@ int main(void)
 		TEST(test_reflector_watches_again_at_once_after_a_clean_end),
 		TEST(test_reflector_backs_off_when_watches_are_short),
 		TEST(test_reflector_resumes_the_watch_after_a_transport_error),
+		TEST(test_reflector_resumes_at_once_what_worked),
 		TEST(test_reflector_lists_at_once_when_the_version_has_expired),
 		TEST(test_reflector_never_lists_in_a_tight_loop),
 		TEST(test_reflector_lists_the_newest_when_the_version_is_too_new),
@@ -636,7 +669,7 @@ int main(void)
 		TEST(test_reflector_gives_up_on_a_wrong_url_before_the_first_list_only),
 		TEST(test_reflector_does_without_an_optional_resource),
 		TEST(test_reflector_backs_off_up_to_30_s),
-		TEST(test_reflector_starts_anew_after_a_watch_that_lived),
+		TEST(test_reflector_starts_anew_after_a_watch_that_worked),
 		TEST(test_reflector_lists_now_and_then),
 		TEST(test_reflector_guards_every_phase),
 		TEST(test_reflector_streams_a_list),
