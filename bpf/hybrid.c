@@ -147,6 +147,13 @@ static int hybrid_rebuild(struct kp_backend *be, const struct kp_plan *plan,
 	return r < 0 ? r : apply_hooks(be, plan, stats, err);
 }
 
+/* The hooks are put right by a full plan only. */
+static int hybrid_repair(struct kp_backend *be, const struct kp_state *state,
+			 struct kp_apply_stats *stats, struct kp_err *err)
+{
+	return kp_nft_backend.repair(be->nft, state, stats, err);
+}
+
 static int start_timer(struct kp_backend *be)
 {
 	const struct timespec every = {.tv_nsec = LOOK_MS * 1000000};
@@ -198,19 +205,21 @@ static bool should_retry(struct kp_backend *be)
 	return be->lost || kp_bpf_can_grow(be->bpf);
 }
 
-static bool hybrid_was_changed(struct kp_backend *be)
+static enum kp_damage hybrid_was_changed(struct kp_backend *be)
 {
-	bool changed = kp_nft_backend.was_changed(be->nft);
+	enum kp_damage damage = kp_nft_backend.was_changed(be->nft);
 	uint64_t n_ticks;
 
 	if (kp_bpf_addrs_changed(be->addrs_fd) && be->hooked)
 		kp_bpf_follow_addrs(be->bpf);
 	if (read(be->timer_fd, &n_ticks, sizeof(n_ticks)) < 0)
-		return changed;
-	return (be->hooked && !kp_bpf_is_in_place(be->bpf)) || should_retry(be) || changed;
+		return damage;
+	if ((be->hooked && !kp_bpf_is_in_place(be->bpf)) || should_retry(be))
+		return KP_DAMAGE_UNKNOWN;
+	return damage;
 }
 
-static bool hybrid_missed_change(struct kp_backend *be)
+static enum kp_damage hybrid_missed_change(struct kp_backend *be)
 {
 	return kp_nft_backend.missed_change(be->nft);
 }
@@ -231,6 +240,7 @@ const struct kp_backend_ops kp_hybrid_backend = {
 	.list = hybrid_list,
 	.apply = hybrid_apply,
 	.rebuild = hybrid_rebuild,
+	.repair = hybrid_repair,
 	.watch = hybrid_watch,
 	.was_changed = hybrid_was_changed,
 	.missed_change = hybrid_missed_change,

@@ -64,6 +64,14 @@ void kp_cleaner_note(struct kp_cleaner *cleaner, const struct kp_plan *plan)
 	kp_stale_update(&cleaner->stale, plan, addrs, n);
 }
 
+void kp_cleaner_note_repair(struct kp_cleaner *cleaner, const struct kp_state *state)
+{
+	size_t n = 0;
+	kp_autofree struct kp_prefix *addrs = node_addrs(&state->facts, &n);
+
+	kp_stale_add_unserved(&cleaner->stale, state, addrs, n);
+}
+
 /* Trying again at the next change is enough: the flows time out when their clients stop. */
 static void give_up(struct kp_cleaner *cleaner, int error)
 {

@@ -14,6 +14,10 @@ void kp_cleaner_free(struct kp_cleaner *cleaner);
  * next datagram meets the new rules, and before it is committed. */
 void kp_cleaner_note(struct kp_cleaner *cleaner, const struct kp_plan *plan);
 
+/* Somebody had changed the rules, for a while that nobody knows, and they are again what 'state'
+ * says: notes the flows that were not translated meanwhile. */
+void kp_cleaner_note_repair(struct kp_cleaner *cleaner, const struct kp_state *state);
+
 /* Asks to be told, at the end of each scan of the table, how many entries of each family were
  * deleted and how long it took. */
 typedef void (*kp_cleaner_report)(void *arg, const size_t n_deleted[KP_N_FAMILIES],

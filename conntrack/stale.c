@@ -212,36 +212,36 @@ static void add_untranslated(struct kp_stale *stale, const struct kp_vservice *v
 	}
 }
 
-/* This frontend of 'want' led nowhere before the plan, or perhaps for a while. */
-static bool is_newly_served(const struct kp_plan *plan, const struct kp_change *change,
-			    const struct kp_vservice *want, const struct kp_frontend *f)
+/* This frontend of 'want' led nowhere before the change. */
+static bool is_newly_served(const struct kp_change *change, const struct kp_vservice *want,
+			    const struct kp_frontend *f)
 {
 	const struct kp_vservice *have = kp_vservices_find(change->have, want);
 
 	return want->proto == IPPROTO_UDP && has_endpoints(want) &&
-	       (plan->repaired || !has_endpoints(have) || !has_frontend(have, f));
+	       (!has_endpoints(have) || !has_frontend(have, f));
 }
 
-static void add_newly_served(struct kp_stale *stale, const struct kp_plan *plan,
-			     const struct kp_change *change, const struct node_addrs *node)
+static void add_newly_served(struct kp_stale *stale, const struct kp_change *change,
+			     const struct node_addrs *node)
 {
 	for (size_t i = 0; i < change->want.n; i++) {
 		const struct kp_vservice *want = &change->want.items[i];
 
 		for (size_t j = 0; j < want->n_frontends; j++)
-			if (is_newly_served(plan, change, want, &want->frontends[j]))
+			if (is_newly_served(change, want, &want->frontends[j]))
 				add_untranslated(stale, want, &want->frontends[j], node);
 	}
 }
 
-static bool serves_new_node_port(const struct kp_plan *plan, const struct kp_change *change)
+static bool serves_new_node_port(const struct kp_change *change)
 {
 	for (size_t i = 0; i < change->want.n; i++) {
 		const struct kp_vservice *want = &change->want.items[i];
 
 		for (size_t j = 0; j < want->n_frontends; j++)
 			if (want->frontends[j].type == KP_NODE_PORT &&
-			    is_newly_served(plan, change, want, &want->frontends[j]))
+			    is_newly_served(change, want, &want->frontends[j]))
 				return true;
 	}
 	return false;
@@ -250,7 +250,7 @@ static bool serves_new_node_port(const struct kp_plan *plan, const struct kp_cha
 bool kp_stale_needs_node_addrs(const struct kp_plan *plan)
 {
 	for (size_t i = 0; i < plan->n_changes; i++)
-		if (serves_new_node_port(plan, &plan->changes[i]))
+		if (serves_new_node_port(&plan->changes[i]))
 			return true;
 	return false;
 }
@@ -291,8 +291,22 @@ void kp_stale_update(struct kp_stale *stale, const struct kp_plan *plan,
 
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		add_all_left(stale, &plan->changes[i]);
-		add_newly_served(stale, plan, &plan->changes[i], &node);
+		add_newly_served(stale, &plan->changes[i], &node);
 	}
 	for (size_t i = 0; i < plan->n_changes; i++)
 		remove_live(stale, &plan->changes[i].want);
+}
+
+void kp_stale_add_unserved(struct kp_stale *stale, const struct kp_state *state,
+			   const struct kp_prefix *node_addrs, size_t n_node_addrs)
+{
+	static const struct kp_vservices nothing;
+	const struct node_addrs node = {.items = node_addrs, .n = n_node_addrs};
+
+	/* As if all of it were new. */
+	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
+		add_newly_served(stale, &(struct kp_change){.have = &nothing, .want = e->vs},
+				 &node);
+	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
+		remove_live(stale, &e->vs);
 }

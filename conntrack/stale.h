@@ -50,14 +50,18 @@ bool kp_stale_needs_node_addrs(const struct kp_plan *plan);
 /* Brings the set in step with a plan that was carried out, and not committed yet:
  *
  * - adds the flows to endpoints that left, and of frontends that went away (CT-4, CT-13);
- * - adds the flows to frontends that are served from now on, and were not translated (CT-5); after
- *   a repair to all frontends, for nobody knows how long they were not served;
+ * - adds the flows to frontends that are served from now on, and were not translated (CT-5);
  * - removes what has become right.  This comes last and looks at the whole plan: a frontend or an
  *   endpoint may pass from one Service to another.
  *
  * 'node_addrs' are the node's own addresses that serve node ports, as prefixes of full length. */
 void kp_stale_update(struct kp_stale *stale, const struct kp_plan *plan,
 		     const struct kp_prefix *node_addrs, size_t n_node_addrs);
+
+/* Nobody knows what was served until now: adds the flows to all frontends of 'state' that were not
+ * translated. */
+void kp_stale_add_unserved(struct kp_stale *stale, const struct kp_state *state,
+			   const struct kp_prefix *node_addrs, size_t n_node_addrs);
 
 /* Selects flows that are looked for in one pass: those that share an endpoint or a frontend, or
  * with very many flows all of one family.  Fills '*ret' with what they have in common.  The set

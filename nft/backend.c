@@ -9,10 +9,11 @@
 #include <stdlib.h>
 
 #include "kproxy/backend.h"
+#include "nft/difference.h"
 #include "nft/list.h"
 #include "nft/read.h"
+#include "nft/restore.h"
 #include "nft/shared.h"
-#include "nft/structure.h"
 #include "nft/watch.h"
 
 /* How often something is read again that another one's commit made inconsistent. */
@@ -171,45 +172,12 @@ static int backend_list(struct kp_backend *be, const char *owner, FILE *out, str
 	return r;
 }
 
-/* Merges two sorted lists without double keys: deletes what only 'have' holds, adds what only
- * 'want' holds, and replaces what differs. */
-static void merge(struct kp_nft_transaction *t, const struct kp_nft_elements *have,
-		  const struct kp_nft_elements *want)
-{
-	size_t h = 0, w = 0;
-
-	/* Deletions first: a key can be added again in the same transaction only after. */
-	while (h < have->n) {
-		int r = w < want->n ? kp_nft_element_compare_keys(&have->items[h], &want->items[w])
-				    : -1;
-
-		if (r > 0) {
-			w++;
-			continue;
-		}
-		if (r < 0 || !kp_nft_element_equal_content(&have->items[h], &want->items[w]))
-			kp_nft_delete_element(t, &have->items[h]);
-		h++;
-	}
-	for (h = 0, w = 0; w < want->n;) {
-		int r = h < have->n ? kp_nft_element_compare_keys(&want->items[w], &have->items[h])
-				    : -1;
-
-		if (r > 0) {
-			h++;
-			continue;
-		}
-		if (r < 0 || !kp_nft_element_equal_content(&want->items[w], &have->items[h]))
-			kp_nft_add_element(t, &want->items[w]);
-		w++;
-	}
-}
-
-/* Says whose element the kernel refused. */
+/* Says whose element the kernel refused; a repair has no plan, the full one that follows says it.
+ */
 static void name_culprit(const struct kp_plan *plan, const struct kp_nft_element *culprit,
 			 struct kp_err *err)
 {
-	for (size_t i = 0; i < plan->n_changes; i++) {
+	for (size_t i = 0; plan && i < plan->n_changes; i++) {
 		const struct kp_change *change = &plan->changes[i];
 		struct kp_nft_elements elements = {0};
 		bool found = false;
@@ -259,18 +227,9 @@ static void render_changes(struct kp_backend *be, const struct kp_plan *plan,
 	kp_nft_shared_settle(be->shared, &have, &want);
 	kp_nft_elements_sort(&have);
 	kp_nft_elements_sort(&want);
-	merge(t, &have, &want);
+	kp_nft_add_difference(t, &have, &want);
 	kp_nft_elements_clear(&have);
 	kp_nft_elements_clear(&want);
-}
-
-static int apply_structure(struct kp_backend *be, struct kp_nft_transaction *t,
-			   enum kp_family family, bool rebuild, struct kp_nft_fresh *ret_fresh,
-			   struct kp_err *err)
-{
-	const struct kp_nft_structure want = {.settings = &be->settings, .features = &be->features};
-
-	return kp_nft_structure_apply(be->socket, &want, family, rebuild, t, ret_fresh, err);
 }
 
 /* Chains for what no Service needed until now; true when there are any. */
@@ -285,20 +244,34 @@ static bool add_features(struct kp_backend *be, const struct kp_plan *plan)
 	return is_new;
 }
 
+static struct kp_nft_structure structure_of(const struct kp_backend *be)
+{
+	return (struct kp_nft_structure){.settings = &be->settings, .features = &be->features};
+}
+
+/* Adds the chains of features that are new. */
+static int add_chains(struct kp_backend *be, struct kp_nft_transaction *t, struct kp_err *err)
+{
+	const struct kp_nft_structure structure = structure_of(be);
+	struct kp_nft_fresh fresh;
+	int r = 0;
+
+	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
+		r = kp_nft_structure_apply(be->socket, &structure, family, false, t, &fresh, err);
+		if (r == 0 && fresh.any)
+			r = kp_err_set(err, ESTALE, "table " KP_NFT_TABLE " is not as it was left");
+	}
+	return r;
+}
+
 static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
 			     struct kp_apply_stats *stats, struct kp_err *err)
 {
 	struct kp_nft_transaction *t = kp_nft_transaction_new();
-	struct kp_nft_fresh fresh;
 	int r = 0;
 
 	if (add_features(be, plan)) {
-		for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
-			r = apply_structure(be, t, family, false, &fresh, err);
-			if (r == 0 && fresh.any)
-				r = kp_err_set(err, ESTALE,
-					       "table " KP_NFT_TABLE " is not as it was left");
-		}
+		r = add_chains(be, t, err);
 		stats->restructured = true;
 	}
 	if (r == 0) {
@@ -309,105 +282,122 @@ static int apply_incremental(struct kp_backend *be, const struct kp_plan *plan,
 	return r;
 }
 
-/* The elements of one set of one family, borrowed from the rendering of the whole plan. */
-static void select_set(const struct kp_nft_elements *all, enum kp_family family,
-		       enum kp_nft_set_id set, struct kp_nft_elements *ret)
+/* What the tables should hold: what a plan leads to, or what a state says. */
+struct wanted {
+	const struct kp_plan *plan; /* or NULL */
+	const struct kp_state *state;
+};
+
+/* Drops what was appended since 'n_before' and does not have to be looked at. */
+static void keep_concerned(const struct kp_nft_damage *damage, size_t n_before,
+			   struct kp_nft_elements *elements)
 {
-	struct kp_nft_element key = {.family = family, .set = set};
-	size_t lo = 0, hi = all->n;
+	size_t kept = n_before;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (all->items[mid].family < key.family ||
-		    (all->items[mid].family == key.family && all->items[mid].set < key.set))
-			lo = mid + 1;
+	for (size_t i = n_before; i < elements->n; i++) {
+		if (kp_nft_damage_concerns(damage, &elements->items[i]))
+			elements->items[kept++] = elements->items[i];
 		else
-			hi = mid;
+			free(elements->items[i].comment);
 	}
-	ret->items = all->items + lo;
-	for (ret->n = 0; lo + ret->n < all->n && ret->items[ret->n].set == set &&
-			 ret->items[ret->n].family == family;)
-		ret->n++;
+	elements->n = kept;
 }
 
-static void render_all(struct kp_backend *be, const struct kp_plan *plan,
-		       struct kp_nft_elements *ret)
+static void render_owner(const char *owner, const struct kp_vservices *vs,
+			 const struct kp_nft_damage *damage, struct kp_nft_elements *ret)
 {
-	for (size_t i = 0; i < plan->n_changes; i++)
-		kp_nft_render_vservices(plan->changes[i].owner, &plan->changes[i].want, ret);
-	kp_nft_render_facts(&plan->facts, ret);
-	kp_nft_shared_reset(be->shared, ret);
+	size_t n_before = ret->n;
+
+	kp_nft_render_vservices(owner, vs, ret);
+	keep_concerned(damage, n_before, ret);
+}
+
+/* Renders what the damage concerns. */
+static void render_wanted(struct kp_backend *be, const struct wanted *wanted,
+			  const struct kp_nft_damage *damage, struct kp_nft_elements *ret)
+{
+	const struct kp_plan *plan = wanted->plan;
+
+	kp_nft_elements_clear(ret);
+	kp_nft_render_facts(plan ? &plan->facts : &wanted->state->facts, ret);
+	keep_concerned(damage, 0, ret);
+	for (size_t i = 0; plan && i < plan->n_changes; i++)
+		render_owner(plan->changes[i].owner, &plan->changes[i].want, damage, ret);
+	for (const struct kp_state_entry *e = plan ? NULL : wanted->state->entries; e;
+	     e = e->hh.next)
+		render_owner(e->owner, &e->vs, damage, ret);
+	/* A full plan concerns all, so that here are all that share an element. */
+	if (plan)
+		kp_nft_shared_reset(be->shared, ret);
 	kp_nft_elements_sort_unique(ret);
 }
 
-/* Compares one set at a time with the kernel, so that memory stays small. */
-static int apply_elements(struct kp_backend *be, struct kp_nft_transaction *t,
-			  enum kp_family family, const struct kp_nft_fresh *fresh,
-			  const struct kp_nft_elements *want, struct kp_err *err)
+/* 'want' was rendered for this damage. */
+static int restore_once(struct kp_backend *be, const struct wanted *wanted, bool rebuild,
+			struct kp_nft_damage *damage, struct kp_nft_elements *want,
+			struct kp_apply_stats *stats, struct kp_err *err)
 {
-	for (int set = 0; set < KP_N_SETS; set++) {
-		struct kp_nft_elements have = {0}, part = {0};
-		int r = 0;
-
-		if (kp_nft_sets[set].is_dynamic)
-			continue;
-		if (!fresh->sets[set])
-			r = kp_nft_read_elements(be->socket, family, set, &have, err);
-		if (r == 0) {
-			kp_nft_elements_sort(&have);
-			select_set(want, family, set, &part);
-			merge(t, &have, &part);
-		}
-		kp_nft_elements_clear(&have);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int apply_full_once(struct kp_backend *be, const struct kp_plan *plan, bool rebuild,
-			   const struct kp_nft_elements *want, struct kp_apply_stats *stats,
-			   struct kp_err *err)
-{
+	const struct kp_nft_structure structure = structure_of(be);
 	struct kp_nft_transaction *t = kp_nft_transaction_new();
-	uint32_t generation = 0;
-	size_t n_ops = 0;
+	uint32_t generation;
+	bool spread = false;
 	int r = kp_nft_read_generation(be->socket, &generation, err);
 
-	if (r == 0)
+	if (r == 0) {
 		kp_nft_transaction_set_generation(t, generation);
-	for (int family = 0; family < KP_N_FAMILIES && r == 0; family++) {
-		struct kp_nft_fresh fresh;
-
-		n_ops = kp_nft_transaction_n_ops(t);
-		r = apply_structure(be, t, family, rebuild, &fresh, err);
-		stats->restructured |= kp_nft_transaction_n_ops(t) > n_ops;
-		if (r == 0)
-			r = apply_elements(be, t, family, &fresh, want, err);
+		r = kp_nft_restore_structure(be->socket, &structure, rebuild, damage, t, &spread,
+					     err);
+		stats->restructured |= kp_nft_transaction_n_ops(t) > 0;
 	}
+	if (r == 0 && spread)
+		render_wanted(be, wanted, damage, want);
 	if (r == 0)
-		r = commit(be, t, plan, stats, err);
+		r = kp_nft_restore_elements(be->socket, damage, want, t, err);
+	if (r == 0)
+		r = commit(be, t, wanted->plan, stats, err);
 	kp_nft_transaction_free(t);
+	return r;
+}
+
+/* Frees 'damage'. */
+static int restore(struct kp_backend *be, const struct wanted *wanted, bool rebuild,
+		   struct kp_nft_damage *damage, struct kp_apply_stats *stats, struct kp_err *err)
+{
+	struct kp_nft_elements want = {0};
+	int r = -ERESTART;
+
+	render_wanted(be, wanted, damage, &want);
+	/* Someone else's transaction may come between reading and writing. */
+	for (int i = 0; i < MAX_TRIES && r == -ERESTART; i++)
+		r = restore_once(be, wanted, rebuild, damage, &want, stats, err);
+	if (r == -EOPNOTSUPP && be->settings.own_table)
+		kp_err_wrap(err, "--own-table needs Linux 6.9");
+	kp_nft_elements_clear(&want);
+	kp_nft_damage_clear(damage);
 	return r;
 }
 
 static int apply_full(struct kp_backend *be, const struct kp_plan *plan, bool rebuild,
 		      struct kp_apply_stats *stats, struct kp_err *err)
 {
-	struct kp_nft_elements want = {0};
-	int r = -ERESTART;
+	struct kp_nft_damage damage = {0};
 
-	render_all(be, plan, &want);
+	/* What was told until now is looked at, too. */
+	if (be->watch)
+		kp_nft_watch_take_damage(be->watch, &damage);
+	kp_nft_damage_all(&damage);
 	kp_nft_features_clear(&be->features);
 	add_features(be, plan);
-	/* Someone else's transaction may come between reading and writing. */
-	for (int i = 0; i < MAX_TRIES && r == -ERESTART; i++)
-		r = apply_full_once(be, plan, rebuild, &want, stats, err);
-	if (r == -EOPNOTSUPP && be->settings.own_table)
-		kp_err_wrap(err, "--own-table needs Linux 6.9");
-	kp_nft_elements_clear(&want);
-	return r;
+	return restore(be, &(struct wanted){.plan = plan}, rebuild, &damage, stats, err);
+}
+
+static int backend_repair(struct kp_backend *be, const struct kp_state *state,
+			  struct kp_apply_stats *stats, struct kp_err *err)
+{
+	struct kp_nft_damage damage;
+
+	kp_nft_watch_take_damage(be->watch, &damage);
+	return restore(be, &(struct wanted){.state = state}, false, &damage, stats, err);
 }
 
 static int backend_apply(struct kp_backend *be, const struct kp_plan *plan,
@@ -454,12 +444,12 @@ static int backend_watch(struct kp_backend *be, int *ret_fd, struct kp_err *err)
 	return r;
 }
 
-static bool backend_was_changed(struct kp_backend *be)
+static enum kp_damage backend_was_changed(struct kp_backend *be)
 {
 	return kp_nft_watch_read(be->watch);
 }
 
-static bool backend_missed_change(struct kp_backend *be)
+static enum kp_damage backend_missed_change(struct kp_backend *be)
 {
 	return kp_nft_watch_missed(be->watch);
 }
@@ -477,6 +467,7 @@ const struct kp_backend_ops kp_nft_backend = {
 	.list = backend_list,
 	.apply = backend_apply,
 	.rebuild = backend_rebuild,
+	.repair = backend_repair,
 	.watch = backend_watch,
 	.was_changed = backend_was_changed,
 	.missed_change = backend_missed_change,

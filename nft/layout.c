@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "nft/layout.h"
 
+#include <string.h>
+
 #define FRONTEND KP_FIELD_DADDR, KP_FIELD_L4PROTO, KP_FIELD_DPORT
 #define NODEPORT KP_FIELD_L4PROTO, KP_FIELD_DPORT
 #define ENDPOINT                               \
@@ -73,6 +75,17 @@ const struct kp_nft_set_desc kp_nft_sets[KP_N_SETS] = {
 	[KP_SET_NODEPORT_IPS] = {"nodeport-ips", {KP_FIELD_DADDR}, .is_interval = true},
 	[KP_SET_SERVICE_CIDRS] = {"service-cidrs", {KP_FIELD_DADDR}, .is_interval = true},
 };
+
+bool kp_nft_find_set(const char *name, enum kp_nft_set_id *ret)
+{
+	for (int set = 0; set < KP_N_SETS; set++) {
+		if (strcmp(kp_nft_sets[set].name, name) == 0) {
+			*ret = set;
+			return true;
+		}
+	}
+	return false;
+}
 
 unsigned int kp_nft_field_size(enum kp_family family, enum kp_nft_field field)
 {

@@ -113,6 +113,9 @@ struct kp_nft_set_desc {
 
 extern const struct kp_nft_set_desc kp_nft_sets[KP_N_SETS];
 
+/* The set of this name; false when there is none of ours. */
+bool kp_nft_find_set(const char *name, enum kp_nft_set_id *ret);
+
 static inline bool kp_nft_set_is_map(const struct kp_nft_set_desc *set)
 {
 	return set->data[0] != KP_FIELD_NONE;

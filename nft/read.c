@@ -59,12 +59,11 @@ static void note_set(const struct set_reader *reader, const struct nftnl_set *se
 {
 	const char *name = nftnl_set_get_str(set, NFTNL_SET_NAME);
 	struct kp_nft_found *found = reader->found;
+	enum kp_nft_set_id id;
 
-	for (int i = 0; i < KP_N_SETS; i++) {
-		if (strcmp(kp_nft_sets[i].name, name) != 0)
-			continue;
-		found->sets[i].is_there = true;
-		found->sets[i].is_right = set_is_right(reader->family, set, &kp_nft_sets[i]);
+	if (kp_nft_find_set(name, &id)) {
+		found->sets[id].is_there = true;
+		found->sets[id].is_right = set_is_right(reader->family, set, &kp_nft_sets[id]);
 		return;
 	}
 	/* Those without a name go with the rule that has them. */
@@ -342,4 +341,44 @@ int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum 
 	struct collector collector = {.out = ret, .n_before = ret->n};
 
 	return kp_nft_read_each(socket, family, set, collect, &collector, err);
+}
+
+int kp_nft_read_element(struct mnl_socket *socket, const struct kp_nft_element *key,
+			struct kp_nft_elements *ret, struct kp_err *err)
+{
+	const struct kp_nft_set_desc *set = &kp_nft_sets[key->set];
+	struct collector collector = {.out = ret};
+	struct element_reader reader = {
+		.family = key->family, .set = key->set, .fn = collect, .arg = &collector};
+	char buf[512] = {0};
+	struct nlmsghdr *nlh = kp_nft_query_init(buf, NFT_MSG_GETSETELEM,
+						 kp_nft_family(key->family), NLM_F_ACK);
+	struct nlattr *list, *elem, *value;
+	int r;
+
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, KP_NFT_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set->name);
+	list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	elem = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	value = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_KEY);
+	mnl_attr_put(nlh, NFTA_DATA_VALUE, kp_nft_fields_size(key->family, set->key), key->key);
+	mnl_attr_nest_end(nlh, value);
+	mnl_attr_nest_end(nlh, elem);
+	mnl_attr_nest_end(nlh, list);
+	r = kp_nft_query(socket, nlh, on_elements, &reader);
+	if (r < 0 && r != -ENOENT)
+		return kp_err_errno(err, -r, "read an element of set %s", set->name);
+	return 0;
+}
+
+void kp_nft_read_message(const struct nlmsghdr *nlh, enum kp_family family,
+			 void (*fn)(void *arg, const struct kp_nft_element *e), void *arg)
+{
+	struct element_reader reader = {.family = family, .fn = fn, .arg = arg};
+	const struct nlattr *attr;
+
+	mnl_attr_for_each (attr, nlh, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_SET &&
+		    kp_nft_find_set(mnl_attr_get_str(attr), &reader.set))
+			on_elements(nlh, &reader);
 }

@@ -45,4 +45,12 @@ int kp_nft_read_each(struct mnl_socket *socket, enum kp_family family, enum kp_n
 int kp_nft_read_elements(struct mnl_socket *socket, enum kp_family family, enum kp_nft_set_id set,
 			 struct kp_nft_elements *ret, struct kp_err *err);
 
+/* Appends the element with this key, when it is there.  Not for sets of intervals. */
+int kp_nft_read_element(struct mnl_socket *socket, const struct kp_nft_element *key,
+			struct kp_nft_elements *ret, struct kp_err *err);
+
+/* Calls 'fn' for each element of ours that a message is about, which takes over its comment. */
+void kp_nft_read_message(const struct nlmsghdr *nlh, enum kp_family family,
+			 void (*fn)(void *arg, const struct kp_nft_element *e), void *arg);
+
 #endif

@@ -319,31 +319,22 @@ void kp_nft_delete_element(struct kp_nft_transaction *t, const struct kp_nft_ele
 	element(t, NFT_MSG_DELSETELEM, e);
 }
 
-static bool find_set(const char *name, uint8_t *ret)
-{
-	for (int set = 0; set < KP_N_SETS; set++) {
-		if (strcmp(kp_nft_sets[set].name, name) == 0) {
-			*ret = set;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Fills '*ret' with the key of the element that stands at 'offset' of a message, when the message
  * is about elements. */
 static bool find_element(const struct nlmsghdr *nlh, uint32_t offset, struct kp_nft_element *ret)
 {
 	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr, *elem, *key;
+	enum kp_nft_set_id set;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->family = nfg->nfgen_family == NFPROTO_IPV4 ? KP_IPV4 : KP_IPV6;
 	mnl_attr_for_each (attr, nlh, sizeof(*nfg)) {
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_LIST_SET:
-			if (!find_set(mnl_attr_get_str(attr), &ret->set))
+			if (!kp_nft_find_set(mnl_attr_get_str(attr), &set))
 				return false;
+			ret->set = set;
 			break;
 		case NFTA_SET_ELEM_LIST_ELEMENTS:
 			mnl_attr_for_each_nested (elem, attr) {

@@ -4,10 +4,9 @@
 #define KPROXY_NFT_WATCH_H
 
 #include <libmnl/libmnl.h>
-#include <stdbool.h>
-#include <stdint.h>
 
-#include "kproxy/err.h"
+#include "kproxy/backend.h"
+#include "nft/damage.h"
 
 struct kp_nft_watch;
 
@@ -19,15 +18,20 @@ void kp_nft_watch_close(struct kp_nft_watch *watch); /* accepts NULL */
 /* Of the socket to wait for; it belongs to the watch. */
 int kp_nft_watch_fd(const struct kp_nft_watch *watch);
 
-/* Reads all that has come; true when it concerns our tables, or when messages were lost. */
-bool kp_nft_watch_read(struct kp_nft_watch *watch);
+/* Reads all that has come, and remembers what of our tables it concerns.  KP_DAMAGE_UNKNOWN:
+ * messages were lost. */
+enum kp_damage kp_nft_watch_read(struct kp_nft_watch *watch);
+
+/* Moves what is remembered to '*ret'; to be called before the kernel is read, so that nothing is
+ * overlooked. */
+void kp_nft_watch_take_damage(struct kp_nft_watch *watch, struct kp_nft_damage *ret);
 
 /* Has to be called after each transaction of our own that the kernel accepted. */
 void kp_nft_watch_note_own(struct kp_nft_watch *watch);
 
-/* True when a transaction took place between the last two calls of which no message has come until
- * now: it may have concerned our tables.  Costs two system calls, whatever is installed; meant for
- * once a second. */
-bool kp_nft_watch_missed(struct kp_nft_watch *watch);
+/* The same, and KP_DAMAGE_UNKNOWN when a transaction took place between the last two calls of which
+ * no message has come until now: it may have concerned our tables.  Costs two system calls,
+ * whatever is installed; meant for once a second. */
+enum kp_damage kp_nft_watch_missed(struct kp_nft_watch *watch);
 
 #endif

@@ -31,7 +31,7 @@ struct kp_sync {
 	bool full;		/* the next sync compares everything with the kernel */
 	bool known;		/* 'installed' is what the last sync left in the kernel */
 	unsigned int n_refused; /* of the failures: the kernel did not take the transaction */
-	bool repair;		/* the full sync is due because the kernel has not what we left */
+	bool repair;		/* the kernel has not what we left */
 	bool syncing;		/* the marks that a full sync sets are no changes */
 	bool running;		/* the handles are open */
 	uv_poll_t watch;	/* of changes that others make */
@@ -133,19 +133,10 @@ static void tell_queued(const struct kp_sync *sync)
 		sync->observer.queued(sync->observer.arg);
 }
 
-static void tell_synced(const struct kp_sync *sync, bool ok, bool full, int64_t start_us,
-			const struct kp_apply_stats *stats)
+static void tell_synced(const struct kp_sync *sync, const struct kp_sync_result *result)
 {
-	const struct kp_sync_result result = {
-		.ok = ok,
-		.full = full,
-		.repaired = ok && sync->repair && stats->n_ops > 0,
-		.took_us = kp_clock_us() - start_us,
-		.stats = *stats,
-	};
-
 	if (sync->observer.synced)
-		sync->observer.synced(sync->observer.arg, &result);
+		sync->observer.synced(sync->observer.arg, result);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -224,12 +215,15 @@ void kp_sync_all(struct kp_sync *sync)
 	schedule_change(sync);
 }
 
-/* Compares everything with the kernel.  After a failure the retry does that. */
-static void look_again(struct kp_sync *sync)
+/* After a failure the retry compares everything with the kernel. */
+static void schedule_repair(struct kp_sync *sync, enum kp_damage damage)
 {
-	if (sync->repair || sync->schedule.n_failures > 0)
+	if (damage == KP_DAMAGE_NONE || sync->schedule.n_failures > 0)
 		return;
-	sync->full = sync->repair = true;
+	sync->full |= damage == KP_DAMAGE_UNKNOWN;
+	if (sync->repair)
+		return;
+	sync->repair = true;
 	tell_queued(sync);
 	schedule(sync, REPAIR_MS);
 }
@@ -242,16 +236,14 @@ static void on_foreign_change(uv_poll_t *watch, int status, int events)
 	/* Lost messages count as an error of the socket, on which libuv stops. */
 	if (status < 0)
 		uv_poll_start(watch, UV_READABLE, on_foreign_change);
-	if (sync->ops->was_changed(sync->backend))
-		look_again(sync);
+	schedule_repair(sync, sync->ops->was_changed(sync->backend));
 }
 
 static void on_check(uv_timer_t *check)
 {
 	struct kp_sync *sync = check->data;
 
-	if (sync->ops->missed_change(sync->backend))
-		look_again(sync);
+	schedule_repair(sync, sync->ops->missed_change(sync->backend));
 }
 
 /* Without it the rules are only right until someone else touches them; we go on. */
@@ -377,12 +369,37 @@ static int apply(struct kp_sync *sync, struct kp_apply_stats *stats, struct kp_e
 	else
 		r = sync->ops->apply(sync->backend, &plan, stats, err);
 	if (r == 0) {
-		plan.repaired = sync->repair && stats->n_ops > 0;
 		kp_cleaner_note(sync->cleaner, &plan);
 		clean(sync);
 		kp_plan_commit(&plan, &sync->installed);
 	}
 	kp_plan_clear(&plan);
+	return r;
+}
+
+static void note_repair(struct kp_sync *sync, bool *ret_repaired)
+{
+	*ret_repaired = true;
+	kp_cleaner_note_repair(sync->cleaner, &sync->installed);
+	clean(sync);
+}
+
+/* Puts back what others changed, and brings what has changed in the objects.  '*ret_repaired':
+ * there was something to put back. */
+static int update_kernel(struct kp_sync *sync, struct kp_apply_stats *stats, bool *ret_repaired,
+			 struct kp_err *err)
+{
+	int r = read_installed(sync, err);
+
+	if (r == 0 && sync->repair && !sync->full) {
+		r = sync->ops->repair(sync->backend, &sync->installed, stats, err);
+		if (r == 0 && stats->n_ops > 0)
+			note_repair(sync, ret_repaired);
+	}
+	if (r == 0)
+		r = apply(sync, stats, err);
+	if (r == 0 && sync->repair && sync->full && stats->n_ops > 0)
+		note_repair(sync, ret_repaired);
 	return r;
 }
 
@@ -426,55 +443,54 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 			      err->text);
 }
 
-static void succeeded(struct kp_sync *sync, bool full, const struct kp_apply_stats *stats)
+static void succeeded(struct kp_sync *sync, const struct kp_sync_result *result)
 {
 	kp_tracker_clear(sync->planner.tracker);
-	if (sync->repair && stats->n_ops > 0) {
+	if (result->repaired) {
 		kp_log_warn("sync", "rules or hooks were not as they should be, repaired",
-			    "ops=%zu", stats->n_ops);
+			    "ops=%zu", result->stats.n_ops);
 		kp_event_node(KP_WARNING, "RulesRepaired", "Repair",
 			      "rules or hooks were not as they should be; now they are");
 	}
 	sync->known = true;
 	sync->full = sync->repair = false;
 	sync->n_refused = 0;
-	kp_schedule_succeeded(&sync->schedule, kp_clock_ms(), full);
-	if (!full)
-		return;
-	schedule_full(sync);
-	/* It needs much more memory than what follows. */
-	malloc_trim(0);
+	kp_schedule_succeeded(&sync->schedule, kp_clock_ms(), result->full);
+	if (result->full)
+		schedule_full(sync);
+	/* They need much more memory than what follows. */
+	if (result->full || result->repaired)
+		malloc_trim(0);
 }
 
 int kp_sync_now(struct kp_sync *sync)
 {
 	struct kp_err err = KP_ERR_INIT;
-	struct kp_apply_stats stats = {0};
+	struct kp_sync_result result = {0};
 	int64_t start_us = kp_clock_us();
 	size_t n_marked = kp_tracker_n_services(sync->planner.tracker);
-	bool full;
 	int r;
 
 	follow_node(sync);
-	full = sync->full;
+	result.full = sync->full;
 	sync->syncing = true;
-	r = read_installed(sync, &err);
-	if (r == 0)
-		r = apply(sync, &stats, &err);
+	r = update_kernel(sync, &result.stats, &result.repaired, &err);
 	sync->syncing = false;
+	result.ok = r == 0;
+	result.took_us = kp_clock_us() - start_us;
 	sync->earliest_us = kp_clock_us() + sync->options->min_sync_period_ms * 1000;
 	if (r < 0) {
-		tell_synced(sync, false, full, start_us, &stats);
+		tell_synced(sync, &result);
 		failed(sync, &err);
 		return r;
 	}
-	kp_log(full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
+	kp_log(result.full ? KP_LOG_INFO : KP_LOG_DEBUG, "sync", "sync done",
 	       "backend=%s full=%d changed=%zu ops=%zu bytes=%zu took_us=%" PRId64
 	       " kernel_us=%" PRId64,
-	       sync->ops->name, full, n_marked, stats.n_ops, stats.n_bytes,
-	       kp_clock_us() - start_us, stats.kernel_us);
-	tell_synced(sync, true, full, start_us, &stats);
-	succeeded(sync, full, &stats);
+	       sync->ops->name, result.full, n_marked, result.stats.n_ops, result.stats.n_bytes,
+	       result.took_us, result.stats.kernel_us);
+	tell_synced(sync, &result);
+	succeeded(sync, &result);
 	if (sync->after_first)
 		KP_TAKE(sync->after_first)(sync->after_first_arg);
 	return 0;

@@ -46,6 +46,13 @@ struct kp_apply_stats {
 	bool restructured; /* the rules themselves had to be made or mended */
 };
 
+/* What others may have done to what we installed. */
+enum kp_damage {
+	KP_DAMAGE_NONE,
+	KP_DAMAGE_KNOWN,   /* repair() puts it right */
+	KP_DAMAGE_UNKNOWN, /* a full plan does */
+};
+
 struct kp_backend; /* each backend's own */
 
 struct kp_backend_ops {
@@ -79,16 +86,22 @@ struct kp_backend_ops {
 	int (*rebuild)(struct kp_backend *be, const struct kp_plan *plan,
 		       struct kp_apply_stats *stats, struct kp_err *err);
 
+	/* Puts back what others changed, as was_changed() or missed_change() found it; 'state' is
+	 * what the last apply led to.  Costs what the damage costs, not what is installed.  After
+	 * an error, the next plan must be a full one. */
+	int (*repair)(struct kp_backend *be, const struct kp_state *state,
+		      struct kp_apply_stats *stats, struct kp_err *err);
+
 	/* A descriptor that becomes readable when someone else changes the kernel's side.  It
 	 * belongs to the backend. */
 	int (*watch)(struct kp_backend *be, int *ret_fd, struct kp_err *err);
 
-	/* Reads that descriptor; true when what we installed may have been changed. */
-	bool (*was_changed)(struct kp_backend *be);
+	/* Reads that descriptor. */
+	enum kp_damage (*was_changed)(struct kp_backend *be);
 
-	/* True when there was a change that the descriptor did not tell of.  Cheap, whatever is
+	/* The same, and looks for a change that the descriptor did not tell of.  Cheap, whatever is
 	 * installed; called every second, after watch(). */
-	bool (*missed_change)(struct kp_backend *be);
+	enum kp_damage (*missed_change)(struct kp_backend *be);
 
 	/* Removes everything of ours from the kernel.  Nothing there is no error. */
 	int (*cleanup)(struct kp_backend *be, struct kp_err *err);

@@ -191,8 +191,6 @@ struct kp_plan {
 	/* The plan tells the whole state, and the backend compares it with the kernel itself;
 	 * 'have' is then only what people are told. */
 	bool full;
-	/* It was carried out, and the kernel had not what 'have' says: somebody had changed it. */
-	bool repaired;
 	size_t n_changes;
 	struct kp_change *changes;
 	struct kp_facts facts;		   /* wanted */

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_what_somebody_takes_away_is_put_back(node, take_away):
 
 
 def test_programs_are_swapped_under_load(node):
-    """Each repair of nft's side makes new maps and programs, too."""
+    """Each full sync makes new maps and programs."""
     server(node, 1)
     client = node.pod(9)
     web(node, [1])
@@ -91,7 +92,7 @@ def test_programs_are_swapped_under_load(node):
     before, programs = node.hooks.counters()["connected"], attached(node)
     load = client.load(IP4, 80)
     for i in range(10):
-        node.run("nft", "add chain ip kproxy theirs")
+        node.daemon.send_signal(signal.SIGHUP)
         wait_for(f"swap {i}", lambda: not attached(node) & programs)
         programs = attached(node)
     results = load.stop()
@@ -99,6 +100,16 @@ def test_programs_are_swapped_under_load(node):
     # nft did none of it.
     assert node.hooks.counters()["connected"] - before >= sum(
         sum(got.servers.values()) for got in results)
+
+
+def test_a_repair_of_nft_leaves_the_hooks_alone(node):
+    server(node, 1)
+    web(node, [1])
+    node.start()
+    before = attached(node)
+    node.run("nft", "flush ruleset")
+    wait_for("the repair", lambda: "table ip6 kproxy" in node.run("nft", "list", "tables").stdout)
+    assert attached(node) == before
 
 
 def big_name(ip):
@@ -175,7 +186,7 @@ def test_hooks_that_were_lost_come_back(node, tmp_path):
     lines = start_with_log(node, tmp_path, "--strict")
     load = client.load(IP4, 80, n_clients=2)
     limit_descriptors(node, 6)
-    node.run("nft", "add chain ip kproxy theirs")
+    node.daemon.send_signal(signal.SIGHUP)
     wait_for("the hooks are gone", lambda: not attached(node))
     assert not is_hooked(node, client, IP4)
     assert sum("all traffic goes through nft" in line for line in lines("warn")) == 1

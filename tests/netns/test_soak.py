@@ -4,7 +4,7 @@
 The objects of a scripted API server change, the server restarts and loses its history, kproxy is killed
 and restarted, others flush our rules, all from one SOAK_SEED, which is printed.  After each step what
 'kproxy dump' tells has to become what the objects ask for; the longest time that it did not is printed,
-and memory and descriptors must not grow.  The figures of docs/soak.md: SOAK_SECONDS=600 and pytest -s.
+and memory and descriptors must not grow.
 """
 import json
 import os
@@ -161,6 +161,9 @@ class Soak:
         # Our table may not be there, after another flush.
         self.node.run("nft", self.rng.choice(FOREIGN), check=False)
 
+    def reload(self):
+        self.node.daemon.send_signal(signal.SIGHUP)
+
     def restart_server(self):
         self.server.stop()
         self.change()
@@ -186,7 +189,7 @@ class Soak:
         self.start()
 
     RESTARTS = {kill: 2, stop: 2}
-    STEPS = {change: 20, flush: 20, end_watches: 4, restart_server: 1}
+    STEPS = {change: 20, flush: 20, end_watches: 4, reload: 2, restart_server: 1}
 
     def step(self, kinds):
         """One to three things at once; then all has to become right."""

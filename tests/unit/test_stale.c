@@ -257,13 +257,18 @@ static void test_stale_second_endpoint_concerns_nobody(void **state)
 static void test_stale_after_a_repair(void **state)
 {
 	struct fixture *f = *state;
+	struct kp_state installed = {0};
+	struct kp_vservices vs = {0};
+	struct kp_prefix node;
 
-	change(f, "10.96.0.1:53 *:30053 > 10.180.0.1:80", "10.96.0.1:53 *:30053 > 10.180.0.1:80");
-	change(f, "10.96.0.2:53 >", "10.96.0.2:53 >");
-	f->plan.repaired = true;
-	assert_true(kp_stale_needs_node_addrs(&f->plan));
-	carry_out(f);
+	parse_service("10.96.0.1:53 *:30053 > 10.180.0.1:80", IPPROTO_UDP, "dns", &vs);
+	parse_service("10.96.0.2:53 >", IPPROTO_UDP, "empty", &vs);
+	parse_service("10.96.0.3:53 > 10.180.0.1:80", IPPROTO_TCP, "tcp", &vs);
+	kp_state_put(&installed, "default/dns", &vs);
+	assert_int_equal(kp_prefix_parse("192.0.2.1/32", &node), 0);
+	kp_stale_add_unserved(&f->stale, &installed, &node, 1);
 	assert_stale(f, "10.96.0.1:53>10.96.0.1:53 192.0.2.1:30053>192.0.2.1:30053 ");
+	kp_state_clear(&installed);
 }
 
 /* CT-7 */
