@@ -40,7 +40,7 @@ def values(log, pattern):
 
 
 def deletions(log):
-    return values(log, r'"stale UDP flows deleted" entries=\d+ took_us=(\d+)')
+    return values(log, r'"stale flows deleted" entries=\d+ took_us=(\d+)')
 
 
 def measure(node, n_entries, log):

@@ -76,7 +76,7 @@ void kp_cleaner_note_repair(struct kp_cleaner *cleaner, const struct kp_state *s
 static void give_up(struct kp_cleaner *cleaner, int error)
 {
 	if (!cleaner->failing)
-		kp_log_warn("conntrack", "stale UDP flows stay until they time out",
+		kp_log_warn("conntrack", "stale flows stay until they time out",
 			    "flows=%u error=%s", HASH_COUNT(cleaner->stale.flows),
 			    kp_log_quote(strerror(-error)));
 	kp_stale_clear(&cleaner->stale);
@@ -106,7 +106,7 @@ static void finish_reading(struct kp_cleaner *cleaner)
 
 	kp_stale_remove_selected(&cleaner->stale);
 	cleaner->reading = cleaner->failing = false;
-	kp_log_debug("conntrack", "stale UDP flows deleted", "entries=%zu took_us=%" PRId64,
+	kp_log_debug("conntrack", "stale flows deleted", "entries=%zu took_us=%" PRId64,
 		     cleaner->n_deleted[KP_IPV4] + cleaner->n_deleted[KP_IPV6], took_us);
 	if (cleaner->report)
 		cleaner->report(cleaner->report_arg, cleaner->n_deleted, took_us);

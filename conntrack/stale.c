@@ -61,7 +61,8 @@ static bool same_frontend(const struct kp_flow *a, const struct kp_flow *b)
 
 static bool is_like(const struct kp_flow *a, const struct kp_flow *b, enum likeness likeness)
 {
-	return a->family == b->family && kp_flow_is_translated(a) == kp_flow_is_translated(b) &&
+	return a->family == b->family && a->proto == b->proto &&
+	       kp_flow_is_translated(a) == kp_flow_is_translated(b) &&
 	       (likeness != SAME_ENDPOINT || same_endpoint(a, b)) &&
 	       (likeness != SAME_FRONTEND || same_frontend(a, b));
 }
@@ -134,7 +135,8 @@ static struct kp_flow flow_to(const struct kp_vservice *v, const struct kp_front
 				.endpoint = endpoint->addr,
 				.frontend_port = f->port,
 				.endpoint_port = endpoint->port,
-				.family = v->family};
+				.family = v->family,
+				.proto = v->proto};
 }
 
 static bool has_frontend(const struct kp_vservice *v, const struct kp_frontend *like)
@@ -274,8 +276,6 @@ static void remove_live(struct kp_stale *stale, const struct kp_vservices *want)
 	for (size_t i = 0; i < want->n; i++) {
 		const struct kp_vservice *v = &want->items[i];
 
-		if (v->proto != IPPROTO_UDP)
-			continue;
 		for (size_t j = 0; j < v->n_frontends; j++) {
 			remove_set(stale, v, &v->frontends[j], &v->cluster);
 			remove_set(stale, v, &v->frontends[j], &v->local);
@@ -297,16 +297,22 @@ void kp_stale_update(struct kp_stale *stale, const struct kp_plan *plan,
 		remove_live(stale, &plan->changes[i].want);
 }
 
+static void add_all_untranslated(struct kp_stale *stale, const struct kp_vservices *vs,
+				 const struct node_addrs *node)
+{
+	for (size_t i = 0; i < vs->n; i++)
+		for (size_t j = 0; has_endpoints(&vs->items[i]) && j < vs->items[i].n_frontends;
+		     j++)
+			add_untranslated(stale, &vs->items[i], &vs->items[i].frontends[j], node);
+}
+
 void kp_stale_add_unserved(struct kp_stale *stale, const struct kp_state *state,
 			   const struct kp_prefix *node_addrs, size_t n_node_addrs)
 {
-	static const struct kp_vservices nothing;
 	const struct node_addrs node = {.items = node_addrs, .n = n_node_addrs};
 
-	/* As if all of it were new. */
 	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
-		add_newly_served(stale, &(struct kp_change){.have = &nothing, .want = e->vs},
-				 &node);
+		add_all_untranslated(stale, &e->vs, &node);
 	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
 		remove_live(stale, &e->vs);
 }

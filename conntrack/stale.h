@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which UDP flows a plan leaves behind (CT-1 ... CT-13).  Pure.
+/* Which flows a plan or a repair leaves behind (CT-1 ... CT-13).  Pure.
  *
  * A flow of UDP has no end: as long as its client sends, the kernel goes on with the translation
- * that it chose for the first datagram.  TCP and SCTP notice a dead peer themselves and are never
- * touched (CT-7). */
+ * that it chose for the first datagram.  TCP and SCTP notice a dead peer themselves, and their
+ * translations are never touched (CT-7). */
 #ifndef KPROXY_CONNTRACK_STALE_H
 #define KPROXY_CONNTRACK_STALE_H
 
@@ -15,7 +15,8 @@ struct kp_flow {
 	struct kp_addr endpoint; /* source of the replies; the frontend itself: not translated */
 	uint16_t frontend_port;
 	uint16_t endpoint_port;
-	uint16_t family; /* enum kp_family */
+	uint8_t family; /* enum kp_family */
+	uint8_t proto;	/* IPPROTO_* */
 };
 _Static_assert(sizeof(struct kp_flow) == 38, "padding would break lookups");
 
@@ -38,7 +39,7 @@ struct kp_stale {
 
 /* What several flows have in common. */
 struct kp_flow_filter {
-	struct kp_flow like; /* of one family; what is zero may have any value */
+	struct kp_flow like; /* of one family and protocol; what is zero may have any value */
 	bool translated_only;
 };
 
@@ -59,7 +60,7 @@ void kp_stale_update(struct kp_stale *stale, const struct kp_plan *plan,
 		     const struct kp_prefix *node_addrs, size_t n_node_addrs);
 
 /* Nobody knows what was served until now: adds the flows to all frontends of 'state' that were not
- * translated. */
+ * translated, of any protocol. */
 void kp_stale_add_unserved(struct kp_stale *stale, const struct kp_state *state,
 			   const struct kp_prefix *node_addrs, size_t n_node_addrs);
 

@@ -116,7 +116,7 @@ static uint32_t put_tuple(struct nlmsghdr *nlh, uint16_t tuple, const struct kp_
 		bits |= is_reply ? FILTER_IP_SRC : FILTER_IP_DST;
 	}
 	inner = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
-	mnl_attr_put_u8(nlh, CTA_PROTO_NUM, IPPROTO_UDP);
+	mnl_attr_put_u8(nlh, CTA_PROTO_NUM, like->proto);
 	if (port) {
 		mnl_attr_put_u16(nlh, is_reply ? CTA_PROTO_SRC_PORT : CTA_PROTO_DST_PORT,
 				 htons(port));
@@ -139,6 +139,9 @@ static void put_filter(struct nlmsghdr *nlh, const struct kp_flow_filter *filter
 	if (filter->translated_only) {
 		mnl_attr_put_u32(nlh, CTA_STATUS, htonl(IPS_DST_NAT));
 		mnl_attr_put_u32(nlh, CTA_STATUS_MASK, htonl(IPS_DST_NAT));
+	} else if (filter->like.proto != IPPROTO_UDP) {
+		mnl_attr_put_u32(nlh, CTA_STATUS, 0);
+		mnl_attr_put_u32(nlh, CTA_STATUS_MASK, htonl(IPS_SEEN_REPLY));
 	}
 }
 
@@ -191,18 +194,19 @@ static bool read_addr(const struct nlattr *tuple, enum kp_family family, uint16_
 	return true;
 }
 
-static bool read_port(const struct nlattr *tuple, uint16_t type, uint16_t *ret)
+static bool read_port(const struct nlattr *tuple, uint16_t type, uint8_t *ret_proto, uint16_t *ret)
 {
 	const struct nlattr *proto = get(tuple, CTA_TUPLE_PROTO);
 	const struct nlattr *num = get(proto, CTA_PROTO_NUM), *port = get(proto, type);
 
-	if (!num || !port || mnl_attr_get_u8(num) != IPPROTO_UDP)
+	if (!num || !port)
 		return false;
+	*ret_proto = mnl_attr_get_u8(num);
 	*ret = ntohs(mnl_attr_get_u16(port));
 	return true;
 }
 
-/* Fills '*ret' with the flow that an entry belongs to; false when it is not of UDP. */
+/* Fills '*ret' with the flow that an entry belongs to; false when it has no ports. */
 static bool read_flow(const struct nlmsghdr *nlh, struct kp_flow *ret)
 {
 	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
@@ -212,9 +216,9 @@ static bool read_flow(const struct nlmsghdr *nlh, struct kp_flow *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->family = nfg->nfgen_family == AF_INET ? KP_IPV4 : KP_IPV6;
 	return read_addr(orig, ret->family, CTA_IP_V4_DST, CTA_IP_V6_DST, &ret->frontend) &&
-	       read_port(orig, CTA_PROTO_DST_PORT, &ret->frontend_port) &&
+	       read_port(orig, CTA_PROTO_DST_PORT, &ret->proto, &ret->frontend_port) &&
 	       read_addr(reply, ret->family, CTA_IP_V4_SRC, CTA_IP_V6_SRC, &ret->endpoint) &&
-	       read_port(reply, CTA_PROTO_SRC_PORT, &ret->endpoint_port);
+	       read_port(reply, CTA_PROTO_SRC_PORT, &ret->proto, &ret->endpoint_port);
 }
 
 static void copy(struct nlmsghdr *to, const struct nlmsghdr *from, uint16_t type)
@@ -243,6 +247,15 @@ static int delete_entry(struct kp_table *table, const struct nlmsghdr *entry)
 	return r == -ENOENT || r == -EBUSY ? 0 : r;
 }
 
+/* It is a connection of TCP or SCTP, and somebody has answered (CT-7). */
+static bool was_answered(const struct nlmsghdr *entry, const struct kp_flow *flow)
+{
+	const struct nlattr *status = get_top(entry, CTA_STATUS);
+
+	return flow->proto != IPPROTO_UDP && status &&
+	       (ntohl(mnl_attr_get_u32(status)) & IPS_SEEN_REPLY);
+}
+
 struct reader {
 	struct kp_table *table;
 	const struct kp_stale *stale;
@@ -255,7 +268,8 @@ static int on_entry(const struct nlmsghdr *nlh, void *arg)
 	struct kp_flow flow;
 	int r;
 
-	if (!read_flow(nlh, &flow) || !kp_stale_matches(reader->stale, &flow))
+	if (!read_flow(nlh, &flow) || !kp_stale_matches(reader->stale, &flow) ||
+	    was_answered(nlh, &flow))
 		return MNL_CB_OK;
 	r = delete_entry(reader->table, nlh);
 	if (r < 0) {

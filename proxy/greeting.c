@@ -26,7 +26,7 @@ static const char *describe_conntrack(void)
 	case KP_TABLE_MISSING:
 		break;
 	}
-	return "\"missing, stale UDP flows stay until they time out\"";
+	return "\"missing, stale flows stay until they time out\"";
 }
 
 static const char *describe_btf(void)

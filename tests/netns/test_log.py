@@ -61,7 +61,7 @@ def test_first_lines_with_an_api_server(tmp_path):
 
 
 @pytest.mark.parametrize("kind, told", [
-    ("none", 'conntrack="missing, stale UDP flows stay until they time out"'),
+    ("none", 'conntrack="missing, stale flows stay until they time out"'),
     ("unfiltered", 'conntrack="without filters, all entries are read"')])
 def test_kernel_that_lacks_something(node, tmp_path, kind, told):
     web(node, [1])

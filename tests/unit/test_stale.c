@@ -267,7 +267,8 @@ static void test_stale_after_a_repair(void **state)
 	kp_state_put(&installed, "default/dns", &vs);
 	assert_int_equal(kp_prefix_parse("192.0.2.1/32", &node), 0);
 	kp_stale_add_unserved(&f->stale, &installed, &node, 1);
-	assert_stale(f, "10.96.0.1:53>10.96.0.1:53 192.0.2.1:30053>192.0.2.1:30053 ");
+	assert_stale(f, "10.96.0.1:53>10.96.0.1:53 10.96.0.3:53>10.96.0.3:53 "
+			"192.0.2.1:30053>192.0.2.1:30053 ");
 	kp_state_clear(&installed);
 }
 
@@ -437,7 +438,7 @@ static void assert_matches(struct fixture *f, bool expected, const char *from, c
 	kp_autofree char *a = kp_xstrdup(from), *b = kp_xstrdup(to);
 	struct kp_target frontend, endpoint;
 	struct kp_flow flow = {0};
-	uint8_t family;
+	uint8_t family = 0;
 
 	parse_target(a, &family, &frontend);
 	parse_target(b, &family, &endpoint);
@@ -445,7 +446,8 @@ static void assert_matches(struct fixture *f, bool expected, const char *from, c
 				.frontend_port = frontend.port,
 				.endpoint = endpoint.addr,
 				.endpoint_port = endpoint.port,
-				.family = family};
+				.family = family,
+				.proto = IPPROTO_UDP};
 	assert_int_equal(kp_stale_matches(&f->stale, &flow), expected);
 }
 
