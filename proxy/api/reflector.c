@@ -66,7 +66,7 @@ void kp_reflector_restart(struct kp_reflector *r, uint64_t now_ms)
 	r->in_flight = false;
 	r->version_lost = true;
 	r->drop_field_selector = r->no_pages_once = false;
-	r->relisted_at_once = r->renewed = false;
+	r->relisted_at_once = r->renewed = r->watch_failed = false;
 	r->n_server_errors = r->n_stream_failures = 0;
 	r->backoff = (struct kp_backoff){0};
 	r->due_ms = now_ms;
@@ -296,13 +296,14 @@ static bool watch_worked(const struct kp_reflector *r, uint64_t now_ms)
 	       (r->n_events > 0 || now_ms >= r->sent_ms + SHORT_WATCH_MS);
 }
 
-/* The next watch, at once when the last one worked. */
+/* The next watch: at once, unless two in a row did not work. */
 static void resume(struct kp_reflector *r, uint64_t now_ms)
 {
-	if (watch_worked(r, now_ms))
-		r->due_ms = now_ms + random_below(r, RESUME_JITTER_MS);
-	else
+	if (r->watch_failed)
 		wait_backoff(r, now_ms);
+	else
+		r->due_ms = now_ms + random_below(r, RESUME_JITTER_MS);
+	r->watch_failed = !watch_worked(r, now_ms);
 }
 
 static void on_watch_closed(struct kp_reflector *r, uint64_t now_ms)
@@ -331,9 +332,11 @@ static void on_broken(struct kp_reflector *r, uint64_t now_ms)
 		on_stream_list_failed(r, now_ms);
 	} else if (r->version_lost && r->phase == KP_REFLECTOR_WATCH) {
 		relist(r, now_ms);
+	} else if (r->phase == KP_REFLECTOR_WATCH) {
+		resume(r, now_ms);
 	} else {
 		forget_pages(r);
-		resume(r, now_ms);
+		wait_backoff(r, now_ms);
 	}
 }
 
@@ -461,8 +464,10 @@ static void on_unusable(struct kp_reflector *r, uint64_t now_ms)
 void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_end *end)
 {
 	r->in_flight = false;
-	if (watch_worked(r, now_ms))
+	if (watch_worked(r, now_ms)) {
 		kp_backoff_reset(&r->backoff);
+		r->watch_failed = false;
+	}
 	switch (end->kind) {
 	case KP_END_OK:
 		if (r->phase == KP_REFLECTOR_WATCH)

@@ -276,7 +276,12 @@ static void test_reflector_backs_off_when_watches_are_short(void **state)
 	list(f, "7");
 	watch(f);
 	end(f, KP_END_OK);
-	assert_int_equal(f->r.due_ms, f->now + 800);
+	assert_int_equal(f->r.due_ms, f->now);
+	for (unsigned int delay = 800; delay <= 3200; delay *= 2) {
+		watch(f);
+		end(f, KP_END_OK);
+		assert_int_equal(f->r.due_ms, f->now + delay);
+	}
 	assert_true(is_watch(send_next(f)));
 }
 
@@ -285,6 +290,9 @@ static void test_reflector_resumes_the_watch_after_a_transport_error(void **stat
 	struct fixture *f = *state;
 
 	list(f, "7");
+	watch(f);
+	end(f, KP_END_BROKEN);
+	assert_int_equal(f->r.due_ms, f->now);
 	watch(f);
 	end(f, KP_END_BROKEN);
 	assert_int_equal(f->r.due_ms, f->now + 800);
@@ -498,6 +506,8 @@ static void test_reflector_starts_anew_after_a_watch_that_worked(void **state) /
 	struct fixture *f = *state;
 
 	list(f, "7");
+	watch(f);
+	end(f, KP_END_BROKEN);
 	for (unsigned int delay = 800; delay <= 3200; delay *= 2) {
 		watch(f);
 		f->now += 999;
