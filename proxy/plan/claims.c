@@ -14,13 +14,14 @@ _Static_assert(sizeof(struct claim_key) == 20, "padding would break lookups");
 /* One who asks for a frontend. */
 struct claimant {
 	const struct owner *owner;
-	struct claimant *next; /* the next in rank */
-	uint32_t index;	       /* of the owner's virtual service */
+	uint32_t index; /* of the owner's virtual service */
 };
 
 struct claim {
 	struct claim_key key;
-	struct claimant first; /* the winner; nearly always the only one */
+	uint32_t n_losers;
+	struct claimant winner;	 /* nearly always the only one */
+	struct claimant *losers; /* by rank */
 	UT_hash_handle hh;
 };
 
@@ -67,59 +68,78 @@ static struct claim *find(const struct kp_claims *claims, const struct claim_key
 	return claim;
 }
 
-static bool outranks(const struct claimant *a, const struct claimant *b)
+/* Below zero when 'a' comes first. */
+static int compare_ranks(const struct claimant *a, const struct claimant *b)
 {
 	int64_t a_s = a->owner->created_s ? a->owner->created_s : INT64_MAX;
 	int64_t b_s = b->owner->created_s ? b->owner->created_s : INT64_MAX;
 	int r;
 
 	if (a_s != b_s)
-		return a_s < b_s;
+		return a_s < b_s ? -1 : 1;
 	r = strcmp(a->owner->name, b->owner->name);
-	return r ? r < 0 : a->index < b->index;
+	return r ? r : (a->index > b->index) - (a->index < b->index);
+}
+
+/* Where 'who' is among the losers, or would be: anyone may ask for the same address, thousands of
+ * Services as well. */
+static uint32_t find_place(const struct claim *claim, const struct claimant *who)
+{
+	uint32_t lo = 0, hi = claim->n_losers;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (compare_ranks(&claim->losers[mid], who) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
 }
 
 static void insert(struct claim *claim, struct claimant who)
 {
-	struct claimant *other = kp_xmalloc(sizeof(*other)), *at = &claim->first;
+	uint32_t at;
 
-	if (outranks(&who, &claim->first)) {
-		*other = claim->first;
-		claim->first = who;
-		claim->first.next = other;
-		return;
+	if (compare_ranks(&who, &claim->winner) < 0) {
+		struct claimant displaced = claim->winner;
+
+		claim->winner = who;
+		who = displaced;
 	}
-	while (at->next && outranks(at->next, &who))
-		at = at->next;
-	*other = who;
-	other->next = at->next;
-	at->next = other;
+	at = find_place(claim, &who);
+	claim->losers = kp_xrealloc(claim->losers, (claim->n_losers + 1) * sizeof(*claim->losers));
+	memmove(&claim->losers[at + 1], &claim->losers[at],
+		(claim->n_losers - at) * sizeof(*claim->losers));
+	claim->losers[at] = who;
+	claim->n_losers++;
 }
 
-/* Takes one claimant of 'owner' out; frees the claim with the last one. */
-static void withdraw(struct kp_claims *claims, struct claim *claim, const struct owner *owner)
+static void remove_loser(struct claim *claim, uint32_t at)
 {
-	struct claimant **link, *gone;
+	claim->n_losers--;
+	memmove(&claim->losers[at], &claim->losers[at + 1],
+		(claim->n_losers - at) * sizeof(*claim->losers));
+}
 
-	if (claim->first.owner == owner) {
-		gone = claim->first.next;
-		if (!gone) {
-			HASH_DEL(claims->claims, claim);
-			free(claim);
-			return;
-		}
-		claim->first = *gone;
-		free(gone);
-		return;
+/* Takes one claimant of 'owner' out; false when it was the last one, and the claim is gone. */
+static bool withdraw(struct kp_claims *claims, struct claim *claim, const struct owner *owner)
+{
+	const struct claimant lowest = {.owner = owner};
+
+	if (claim->winner.owner != owner) {
+		remove_loser(claim, find_place(claim, &lowest));
+	} else if (claim->n_losers > 0) {
+		claim->winner = claim->losers[0];
+		remove_loser(claim, 0);
+	} else {
+		HASH_DEL(claims->claims, claim);
+		free(claim->losers);
+		free(claim);
+		return false;
 	}
-	for (link = &claim->first.next; *link; link = &(*link)->next) {
-		if ((*link)->owner == owner) {
-			gone = *link;
-			*link = gone->next;
-			free(gone);
-			return;
-		}
-	}
+	return true;
 }
 
 static struct owner *get_owner(struct kp_claims *claims, const char *name)
@@ -159,40 +179,49 @@ static void free_owner(struct kp_claims *claims, struct owner *owner)
 	free(owner);
 }
 
-/* Tells everyone else who wants this frontend to look again. */
-static void tell_others(const struct claim *claim, const struct owner *owner,
-			const struct kp_claims_events *events)
+/* Of all others, only who won or lost through this has to look again. */
+static void tell(const struct owner *affected, const struct owner *by,
+		 const struct kp_claims_events *events)
 {
-	for (const struct claimant *c = &claim->first; c; c = c->next)
-		if (c->owner != owner)
-			events->affected(events->arg, c->owner->name);
+	if (affected != by && events)
+		events->affected(events->arg, affected->name);
+}
+
+static void release(struct kp_claims *claims, struct claim *claim, const struct owner *owner,
+		    const struct kp_claims_events *events)
+{
+	bool won = claim->winner.owner == owner;
+
+	if (withdraw(claims, claim, owner) && won)
+		tell(claim->winner.owner, owner, events);
 }
 
 static void release_all(struct kp_claims *claims, struct owner *owner,
 			const struct kp_claims_events *events)
 {
-	for (size_t i = 0; i < owner->n_claims; i++) {
-		if (events)
-			tell_others(owner->claims[i], owner, events);
-		withdraw(claims, owner->claims[i], owner);
-	}
+	for (size_t i = 0; i < owner->n_claims; i++)
+		release(claims, owner->claims[i], owner, events);
 	free(owner->claims);
 	owner->claims = NULL;
 	owner->n_claims = 0;
 }
 
 static struct claim *claim_one(struct kp_claims *claims, const struct claim_key *key,
-			       struct claimant who)
+			       struct claimant who, const struct kp_claims_events *events)
 {
 	struct claim *claim = find(claims, key);
+	const struct owner *before;
 
 	if (claim) {
+		before = claim->winner.owner;
 		insert(claim, who);
+		if (claim->winner.owner != before)
+			tell(before, who.owner, events);
 		return claim;
 	}
 	claim = kp_xcalloc(1, sizeof(*claim));
 	claim->key = *key;
-	claim->first = who;
+	claim->winner = who;
 	HASH_ADD(hh, claims->claims, key, sizeof(claim->key), claim);
 	return claim;
 }
@@ -223,11 +252,9 @@ void kp_claims_update(struct kp_claims *claims, const char *name, int64_t create
 
 		for (size_t j = 0; j < v->n_frontends; j++) {
 			struct claim_key key = key_of(v, &v->frontends[j]);
-			struct claim *claim = claim_one(
-				claims, &key, (struct claimant){.owner = owner, .index = i});
+			const struct claimant who = {.owner = owner, .index = i};
 
-			owner->claims[owner->n_claims++] = claim;
-			tell_others(claim, owner, events);
+			owner->claims[owner->n_claims++] = claim_one(claims, &key, who, events);
 		}
 	}
 }
@@ -267,7 +294,7 @@ static bool wins(const struct kp_claims *claims, struct owner *owner, size_t ind
 		 const struct kp_claims_events *events)
 {
 	struct claim_key key = key_of(v, f);
-	const struct claimant *winner = &find(claims, &key)->first;
+	const struct claimant *winner = &find(claims, &key)->winner;
 
 	if (winner->owner == owner && winner->index == index)
 		return true;

@@ -18,8 +18,9 @@ struct kp_claims_events {
 	/* 'owner' won or lost a frontend through what another one did, and must be looked at
 	 * again. */
 	void (*affected)(void *arg, const char *owner);
-	/* 'loser' asks for a frontend that 'winner' has.  Comes once, until it has another winner
-	 * or none; a node port that is lost in both families comes once. */
+	/* 'loser' asks for a frontend that 'winner' has.  Comes once, until the loser is filtered
+	 * again and there is another winner; a node port that is lost in both families comes once.
+	 */
 	void (*conflict)(void *arg, const char *loser, const char *winner,
 			 const struct kp_vservice *v, const struct kp_frontend *f);
 	void *arg;

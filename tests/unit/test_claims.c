@@ -134,9 +134,33 @@ static void test_claims_next_takes_over_when_the_winner_goes(void **state)
 	ask(f, "c", 300);
 	assert_owner(f, "c", false, "c<a ");
 	leave(f, "a");
-	assert_string_equal(f->affected, "b c b c ");
+	/* In each family; nothing changes for c. */
+	assert_string_equal(f->affected, "b b ");
 	assert_owner(f, "b", true, "");
 	assert_owner(f, "c", false, "c<b ");
+}
+
+/* Thousands may ask for one address: a change of one of them must not concern all. */
+static void test_claims_a_loser_concerns_nobody(void **state)
+{
+	struct fixture *f = *state;
+
+	ask(f, "a", 100);
+	ask(f, "b", 200);
+	ask(f, "c", 300);
+	ask(f, "d", 400);
+	assert_string_equal(f->affected, "");
+	ask(f, "c", 300);
+	assert_string_equal(f->affected, "");
+	leave(f, "c");
+	assert_string_equal(f->affected, "");
+	ask(f, "oldest", 50);
+	assert_string_equal(f->affected, "a a ");
+	leave(f, "oldest");
+	leave(f, "a");
+	leave(f, "b");
+	assert_string_equal(f->affected, "d d ");
+	assert_owner(f, "d", true, "");
 }
 
 /* A change of endpoints makes the same claims again. */
@@ -175,6 +199,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_claims_next_takes_over_when_the_winner_goes,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_claims_a_loser_concerns_nobody, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_claims_conflict_is_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_claims_conflict_that_comes_back_is_told_again,
 						setup, teardown),
