@@ -3,7 +3,8 @@
 
 #include "nft/difference.h"
 
-/* Notes what an earlier try said of this set, and another transaction made wrong, anew. */
+/* True when the set was thought intact.  An earlier try, which someone's transaction foiled, may
+ * have said that it would be new. */
 static bool note_new(uint8_t *set, bool is_new)
 {
 	bool spread = is_new && *set == KP_NFT_SET_INTACT;

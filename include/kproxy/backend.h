@@ -87,7 +87,7 @@ struct kp_backend_ops {
 		       struct kp_apply_stats *stats, struct kp_err *err);
 
 	/* Puts back what others changed, as was_changed() or missed_change() found it; 'state' is
-	 * what the last apply led to.  Costs what the damage costs, not what is installed.  After
+	 * what the last apply led to.  Reads no more of the kernel than what was damaged.  After
 	 * an error, the next plan must be a full one. */
 	int (*repair)(struct kp_backend *be, const struct kp_state *state,
 		      struct kp_apply_stats *stats, struct kp_err *err);

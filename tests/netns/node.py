@@ -350,7 +350,16 @@ class Node(Host):
     def __init__(self, directory, mode="nft"):
         self.id = secrets.token_hex(4)
         self.hosts, self.directory, self.mode = [], directory, mode
+        self.daemon = None
+        self.cluster_cidr = ["--cluster-cidr=10.180.0.0/16,fd00:10:180::/64"]
         super().__init__(f"kp-{self.id}-node", Hooks(f"kp-{self.id}") if mode == "bpf" else None)
+        try:
+            self.build()
+        except BaseException:  # an interruption, too
+            self.close()
+            raise
+
+    def build(self):
         # Without a rate limit, each rejected datagram is answered.
         for setting in ("net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0",
                         "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
@@ -371,8 +380,6 @@ class Node(Host):
         self.upstream.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
         self.run("ip", "route", "add", "default", "via", "198.51.100.2")
         self.run("ip", "-6", "route", "add", "default", "via", "2001:db8:1::2")
-        self.daemon = None
-        self.cluster_cidr = ["--cluster-cidr=10.180.0.0/16,fd00:10:180::/64"]
 
     def connect(self, name, interface, v4, v6):
         host = Host(f"kp-{self.id}-{name}")

@@ -219,12 +219,17 @@ class Soak:
 
     def report(self, first, last):
         """Apart when the API server was restarted: then the client's back-off counts."""
-        times = sorted((ms, names) for names, all_ms in self.settled_ms.items() for ms in all_ms)
-        print(f"{self.node.mode}: {len(times)} steps; ms until all was right: median "
-              f"{times[len(times) // 2][0]:.0f}, {sum(ms > 1000 for ms, _ in times)} over 1000, longest")
-        restarts = [t for t in times if "restart_server" in t[1]]
-        for ms, names in [t for t in times if t not in restarts][-3:] + restarts[-1:]:
-            print(f"  {ms:.0f} after {names}")
+        all_times = sorted((ms, names) for names, all_ms in self.settled_ms.items() for ms in all_ms)
+        restarts = [t for t in all_times if "restart_server" in t[1]]
+        for what, times in (("without", [t for t in all_times if t not in restarts]),
+                            ("with", restarts)):
+            if not times:
+                continue
+            print(f"{self.node.mode}: {len(times)} steps {what} a restart of the server; ms until all "
+                  f"was right: median {times[len(times) // 2][0]:.0f}, "
+                  f"{sum(ms > 1000 for ms, _ in times)} over 1000, longest")
+            for ms, names in times[-3:]:
+                print(f"  {ms:.0f} after {names}")
         print(f"VmRSS {first[0]} -> {last[0]} kB; descriptors {first[1]} -> {last[1]}")
 
 
