@@ -276,6 +276,8 @@ static void remove_live(struct kp_stale *stale, const struct kp_vservices *want)
 	for (size_t i = 0; i < want->n; i++) {
 		const struct kp_vservice *v = &want->items[i];
 
+		if (v->proto != IPPROTO_UDP)
+			continue;
 		for (size_t j = 0; j < v->n_frontends; j++) {
 			remove_set(stale, v, &v->frontends[j], &v->cluster);
 			remove_set(stale, v, &v->frontends[j], &v->local);
@@ -297,22 +299,17 @@ void kp_stale_update(struct kp_stale *stale, const struct kp_plan *plan,
 		remove_live(stale, &plan->changes[i].want);
 }
 
-static void add_all_untranslated(struct kp_stale *stale, const struct kp_vservices *vs,
-				 const struct node_addrs *node)
-{
-	for (size_t i = 0; i < vs->n; i++)
-		for (size_t j = 0; has_endpoints(&vs->items[i]) && j < vs->items[i].n_frontends;
-		     j++)
-			add_untranslated(stale, &vs->items[i], &vs->items[i].frontends[j], node);
-}
-
 void kp_stale_add_unserved(struct kp_stale *stale, const struct kp_state *state,
 			   const struct kp_prefix *node_addrs, size_t n_node_addrs)
 {
 	const struct node_addrs node = {.items = node_addrs, .n = n_node_addrs};
 
-	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
-		add_all_untranslated(stale, &e->vs, &node);
-	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next)
-		remove_live(stale, &e->vs);
+	for (const struct kp_state_entry *e = state->entries; e; e = e->hh.next) {
+		for (size_t i = 0; i < e->vs.n; i++) {
+			const struct kp_vservice *v = &e->vs.items[i];
+
+			for (size_t j = 0; has_endpoints(v) && j < v->n_frontends; j++)
+				add_untranslated(stale, v, &v->frontends[j], &node);
+		}
+	}
 }
