@@ -19,10 +19,13 @@ static struct kp_stale_flow *find(const struct kp_stale *stale, const struct kp_
 
 static void add(struct kp_stale *stale, const struct kp_flow *flow)
 {
-	struct kp_stale_flow *item;
+	struct kp_stale_flow *item = find(stale, flow);
 
-	if (find(stale, flow))
+	if (item) {
+		/* The pass that is running may be beyond entries that are new. */
+		item->selected = false;
 		return;
+	}
 	item = kp_xcalloc(1, sizeof(*item));
 	item->flow = *flow;
 	HASH_ADD(hh, stale->flows, flow, sizeof(item->flow), item);
@@ -299,6 +302,23 @@ void kp_stale_update(struct kp_stale *stale, const struct kp_plan *plan,
 		remove_live(stale, &plan->changes[i].want);
 }
 
+static bool has_target(const struct kp_endpoint_set *set, const struct kp_target *like)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (has_in_slot(set, i, like))
+			return true;
+	return false;
+}
+
+/* What is translated to where it was sent looks untranslated, and is right. */
+static bool serves_itself(const struct kp_vservice *v, const struct kp_frontend *f)
+{
+	const struct kp_target self = {.addr = f->addr, .port = f->port};
+
+	return has_target(&v->cluster, &self) || has_target(&v->local, &self) ||
+	       has_target(&v->serving, &self);
+}
+
 void kp_stale_add_unserved(struct kp_stale *stale, const struct kp_state *state,
 			   const struct kp_prefix *node_addrs, size_t n_node_addrs)
 {
@@ -309,7 +329,8 @@ void kp_stale_add_unserved(struct kp_stale *stale, const struct kp_state *state,
 			const struct kp_vservice *v = &e->vs.items[i];
 
 			for (size_t j = 0; has_endpoints(v) && j < v->n_frontends; j++)
-				add_untranslated(stale, v, &v->frontends[j], &node);
+				if (!serves_itself(v, &v->frontends[j]))
+					add_untranslated(stale, v, &v->frontends[j], &node);
 		}
 	}
 }

@@ -44,7 +44,7 @@ static void note_element(void *arg, const struct kp_nft_element *e)
 	/* Packets make those, and nobody has to put them right. */
 	if (kp_nft_sets[e->set].is_dynamic)
 		return;
-	if (kp_nft_sets[e->set].is_interval || damage->touched.n >= MAX_TOUCHED) {
+	if (kp_nft_sets[e->set].is_interval || e->catchall || damage->touched.n >= MAX_TOUCHED) {
 		damage->sets[e->family][e->set] = KP_NFT_SET_ANY;
 		return;
 	}
@@ -84,8 +84,14 @@ void kp_nft_damage_note(struct kp_nft_damage *damage, const struct nlmsghdr *nlh
 	case NFT_MSG_DELSETELEM:
 		kp_nft_read_message(nlh, family, note_element, damage);
 		break;
-	default:
+	case NFT_MSG_NEWCHAIN:
+	case NFT_MSG_DELCHAIN:
+	case NFT_MSG_NEWRULE:
+	case NFT_MSG_DELRULE:
 		damage->structure[family] = true;
+		break;
+	default:
+		note_table(damage, family);
 	}
 }
 

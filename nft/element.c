@@ -62,6 +62,8 @@ int kp_nft_element_compare_keys(const struct kp_nft_element *a, const struct kp_
 		return (int)a->set - (int)b->set;
 	r = memcmp(a->key, b->key, sizeof(a->key));
 	if (r == 0)
+		r = (int)a->catchall - (int)b->catchall;
+	if (r == 0)
 		r = (int)a->prefix_len - (int)b->prefix_len;
 	/* Where two prefixes touch, the first ends before the second starts: the kernel takes a
 	 * start within an open interval for an overlap. */

@@ -13,6 +13,7 @@ struct kp_nft_element {
 	uint8_t set;	    /* enum kp_nft_set_id */
 	uint8_t family;	    /* enum kp_family */
 	bool interval_end;  /* of a plain interval set: the first address after the prefix */
+	bool catchall;	    /* somebody else's: for what no other element matches; without a key */
 	uint8_t prefix_len; /* of the last field, where a set has prefixes behind other fields */
 	uint8_t key[KP_NFT_KEY_SIZE];	/* as the kernel has it; unused bytes are zero */
 	uint8_t data[KP_NFT_DATA_SIZE]; /* of maps; unused bytes are zero */

@@ -257,13 +257,14 @@ static void read_element(const struct element_reader *reader, const struct nlatt
 {
 	uint8_t key_end[KP_NFT_KEY_SIZE] = {0};
 	bool has_end = false;
-	struct kp_nft_element e = {.family = reader->family, .set = reader->set};
+	struct kp_nft_element e = {.family = reader->family, .set = reader->set, .catchall = true};
 	const struct nlattr *attr;
 
 	mnl_attr_for_each_nested (attr, elem) {
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_KEY:
 			read_value(attr, e.key, sizeof(e.key));
+			e.catchall = false;
 			break;
 		case NFTA_SET_ELEM_KEY_END:
 			read_value(attr, key_end, sizeof(key_end));

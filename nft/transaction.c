@@ -293,8 +293,11 @@ static void element(struct kp_nft_transaction *t, uint16_t type, const struct kp
 	nest = mnl_attr_nest_start(t->message, NFTA_LIST_ELEM);
 	if (e->interval_end)
 		mnl_attr_put_u32(t->message, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
-	put_value(t->message, NFTA_SET_ELEM_KEY, e->key, key_size);
-	if (kp_nft_set_is_concat_interval(set)) {
+	if (e->catchall)
+		mnl_attr_put_u32(t->message, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_CATCHALL));
+	else
+		put_value(t->message, NFTA_SET_ELEM_KEY, e->key, key_size);
+	if (kp_nft_set_is_concat_interval(set) && !e->catchall) {
 		kp_nft_element_key_end(e, key_end);
 		put_value(t->message, NFTA_SET_ELEM_KEY_END, key_end, key_size);
 	}

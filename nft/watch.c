@@ -90,6 +90,15 @@ static void take(struct kp_nft_watch *watch, const struct nlmsghdr *nlh)
 		kp_nft_damage_note(&watch->damage, nlh);
 }
 
+/* News of generations were among the messages that were lost. */
+static void count_anew(struct kp_nft_watch *watch)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	if (kp_nft_read_generation(watch->own, &watch->seen, &err) == 0)
+		watch->told = watch->seen;
+}
+
 enum kp_damage kp_nft_watch_read(struct kp_nft_watch *watch)
 {
 	static char buf[64 * 1024];
@@ -106,8 +115,10 @@ enum kp_damage kp_nft_watch_read(struct kp_nft_watch *watch)
 		for (; n > 0 && mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
 			take(watch, nlh);
 	}
-	if (lost)
+	if (lost) {
+		count_anew(watch);
 		return KP_DAMAGE_UNKNOWN;
+	}
 	return kp_nft_damage_is_none(&watch->damage) ? KP_DAMAGE_NONE : KP_DAMAGE_KNOWN;
 }
 

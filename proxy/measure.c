@@ -256,6 +256,7 @@ void kp_measure_synced(struct kp_measure *m, const struct kp_sync_result *result
 	observe_families(m->sync_duration, s);
 	observe_families(result->full ? m->full_duration : m->partial_duration, s);
 	count_transaction(m, &result->stats);
+	kp_series_add(kp_metric_series(m->repairs, ""), result->repaired);
 	if (!result->ok) {
 		for (int f = 0; f < KP_N_FAMILIES; f++)
 			kp_series_add(kp_metric_series(m->sync_failures, family_label[f]), 1);
@@ -263,7 +264,6 @@ void kp_measure_synced(struct kp_measure *m, const struct kp_sync_result *result
 	}
 	kp_tracker_each_trigger(m->sources.tracker, observe_programming, m);
 	set_families(m->last_synced, kp_time_now_us() / 1e6);
-	kp_series_add(kp_metric_series(m->repairs, ""), result->repaired);
 	m->installed_changed = true;
 }
 

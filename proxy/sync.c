@@ -215,17 +215,24 @@ void kp_sync_all(struct kp_sync *sync)
 	schedule_change(sync);
 }
 
-/* After a failure the retry compares everything with the kernel. */
-static void schedule_repair(struct kp_sync *sync, enum kp_damage damage)
+/* True when a repair is due that was not before.  After a failure the retry compares everything
+ * with the kernel anyway. */
+static bool note_damage(struct kp_sync *sync, enum kp_damage damage)
 {
 	if (damage == KP_DAMAGE_NONE || sync->schedule.n_failures > 0)
-		return;
+		return false;
 	sync->full |= damage == KP_DAMAGE_UNKNOWN;
 	if (sync->repair)
-		return;
+		return false;
 	sync->repair = true;
 	tell_queued(sync);
-	schedule(sync, REPAIR_MS);
+	return true;
+}
+
+static void schedule_repair(struct kp_sync *sync, enum kp_damage damage)
+{
+	if (note_damage(sync, damage))
+		schedule(sync, REPAIR_MS);
 }
 
 static void on_foreign_change(uv_poll_t *watch, int status, int events)
@@ -377,29 +384,36 @@ static int apply(struct kp_sync *sync, struct kp_apply_stats *stats, struct kp_e
 	return r;
 }
 
-static void note_repair(struct kp_sync *sync, bool *ret_repaired)
+/* Tells of a repair, and forgets the flows that went astray before it. */
+static void repaired(struct kp_sync *sync, size_t n_ops, bool *ret_repaired)
 {
+	sync->repair = false;
+	if (n_ops == 0)
+		return;
 	*ret_repaired = true;
+	kp_log_warn("sync", "rules or hooks were not as they should be, repaired", "ops=%zu",
+		    n_ops);
+	kp_event_node(KP_WARNING, "RulesRepaired", "Repair",
+		      "rules or hooks were not as they should be; now they are");
 	kp_cleaner_note_repair(sync->cleaner, &sync->installed);
 	clean(sync);
 }
 
-/* Puts back what others changed, and brings what has changed in the objects.  '*ret_repaired':
- * there was something to put back. */
-static int update_kernel(struct kp_sync *sync, struct kp_apply_stats *stats, bool *ret_repaired,
-			 struct kp_err *err)
+/* Puts back what others changed, and brings what has changed in the objects; a full sync does both
+ * at once. */
+static int update_kernel(struct kp_sync *sync, struct kp_sync_result *result, struct kp_err *err)
 {
 	int r = read_installed(sync, err);
 
 	if (r == 0 && sync->repair && !sync->full) {
-		r = sync->ops->repair(sync->backend, &sync->installed, stats, err);
-		if (r == 0 && stats->n_ops > 0)
-			note_repair(sync, ret_repaired);
+		r = sync->ops->repair(sync->backend, &sync->installed, &result->stats, err);
+		if (r == 0)
+			repaired(sync, result->stats.n_ops, &result->repaired);
 	}
 	if (r == 0)
-		r = apply(sync, stats, err);
-	if (r == 0 && sync->repair && sync->full && stats->n_ops > 0)
-		note_repair(sync, ret_repaired);
+		r = apply(sync, &result->stats, err);
+	if (r == 0 && sync->repair)
+		repaired(sync, result->stats.n_ops, &result->repaired);
 	return r;
 }
 
@@ -446,14 +460,8 @@ static void failed(struct kp_sync *sync, const struct kp_err *err)
 static void succeeded(struct kp_sync *sync, const struct kp_sync_result *result)
 {
 	kp_tracker_clear(sync->planner.tracker);
-	if (result->repaired) {
-		kp_log_warn("sync", "rules or hooks were not as they should be, repaired",
-			    "ops=%zu", result->stats.n_ops);
-		kp_event_node(KP_WARNING, "RulesRepaired", "Repair",
-			      "rules or hooks were not as they should be; now they are");
-	}
 	sync->known = true;
-	sync->full = sync->repair = false;
+	sync->full = false;
 	sync->n_refused = 0;
 	kp_schedule_succeeded(&sync->schedule, kp_clock_ms(), result->full);
 	if (result->full)
@@ -471,10 +479,13 @@ int kp_sync_now(struct kp_sync *sync)
 	size_t n_marked = kp_tracker_n_services(sync->planner.tracker);
 	int r;
 
+	/* A change of elements would fail where somebody has removed some a moment ago. */
+	if (sync->watching)
+		note_damage(sync, sync->ops->was_changed(sync->backend));
 	follow_node(sync);
 	result.full = sync->full;
 	sync->syncing = true;
-	r = update_kernel(sync, &result.stats, &result.repaired, &err);
+	r = update_kernel(sync, &result, &err);
 	sync->syncing = false;
 	result.ok = r == 0;
 	result.took_us = kp_clock_us() - start_us;

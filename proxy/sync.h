@@ -16,7 +16,7 @@ struct kp_sync;
 struct kp_sync_result {
 	bool ok;
 	bool full;     /* everything was compared with the kernel */
-	bool repaired; /* something was not as it should be */
+	bool repaired; /* something was not as it should be, and is, even after a failure */
 	int64_t took_us;
 	struct kp_apply_stats stats; /* zero when nothing was sent */
 };

@@ -306,7 +306,7 @@ static void resume(struct kp_reflector *r, uint64_t now_ms)
 	r->watch_failed = !watch_worked(r, now_ms);
 }
 
-static void on_watch_closed(struct kp_reflector *r, uint64_t now_ms)
+static void on_watch_ended(struct kp_reflector *r, uint64_t now_ms)
 {
 	if (watch_worked(r, now_ms)) {
 		r->relisted_at_once = false;
@@ -326,14 +326,13 @@ static void on_stream_list_failed(struct kp_reflector *r, uint64_t now_ms)
 	wait_backoff(r, now_ms);
 }
 
-static void on_broken(struct kp_reflector *r, uint64_t now_ms)
+/* The server ended it, or the connection broke: of a list, that it was not complete. */
+static void on_stopped(struct kp_reflector *r, uint64_t now_ms)
 {
 	if (r->phase == KP_REFLECTOR_STREAM_LIST) {
 		on_stream_list_failed(r, now_ms);
-	} else if (r->version_lost && r->phase == KP_REFLECTOR_WATCH) {
-		relist(r, now_ms);
 	} else if (r->phase == KP_REFLECTOR_WATCH) {
-		resume(r, now_ms);
+		on_watch_ended(r, now_ms);
 	} else {
 		forget_pages(r);
 		wait_backoff(r, now_ms);
@@ -470,18 +469,13 @@ void kp_reflector_end(struct kp_reflector *r, uint64_t now_ms, const struct kp_e
 	}
 	switch (end->kind) {
 	case KP_END_OK:
-		if (r->phase == KP_REFLECTOR_WATCH)
-			on_watch_closed(r, now_ms);
-		else
-			on_broken(r, now_ms);
+	case KP_END_BROKEN:
+		on_stopped(r, now_ms);
 		break;
 	case KP_END_NO_CONNECTION:
 		/* Waiting for the connection is common to all resources, see source.c. */
 		forget_pages(r);
 		r->due_ms = now_ms;
-		break;
-	case KP_END_BROKEN:
-		on_broken(r, now_ms);
 		break;
 	case KP_END_GARBAGE:
 		/* Resuming would bring the same bytes again. */

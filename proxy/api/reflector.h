@@ -61,7 +61,7 @@ struct kp_reflector {
 
 	/* Limits on what is done at once. */
 	bool relisted_at_once;	      /* no watch has worked since */
-	bool watch_failed;	      /* the last one, and the next was sent at once */
+	bool watch_failed;	      /* the last one did not work */
 	bool renewed;		      /* the credentials, and no request has worked since */
 	uint64_t went_back_ms;	      /* when the server last lost its history */
 	unsigned int n_server_errors; /* of watches, in a row */

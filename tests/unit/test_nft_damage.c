@@ -149,8 +149,8 @@ static void test_damage_of_sets(void **state)
 
 static void test_damage_of_rules(void **state)
 {
-	static const uint16_t types[] = {NFT_MSG_NEWRULE,  NFT_MSG_DELRULE, NFT_MSG_NEWCHAIN,
-					 NFT_MSG_DELCHAIN, NFT_MSG_NEWOBJ,  NFT_MSG_NEWFLOWTABLE};
+	static const uint16_t types[] = {NFT_MSG_NEWRULE, NFT_MSG_DELRULE, NFT_MSG_NEWCHAIN,
+					 NFT_MSG_DELCHAIN};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -169,6 +169,7 @@ static void test_damage_of_a_table_is_all_of_its_family(void **state)
 
 	(void)state;
 	kp_nft_damage_note(&d, message(NFT_MSG_DELTABLE, NFPROTO_IPV6, "kproxy", NULL));
+	assert_true(d.structure[KP_IPV6]);
 	for (int set = 0; set < KP_N_SETS; set++) {
 		assert_true(concerns(&d, KP_IPV6, set, 1));
 		assert_false(concerns(&d, KP_IPV4, set, 1));
@@ -176,6 +177,34 @@ static void test_damage_of_a_table_is_all_of_its_family(void **state)
 	kp_nft_damage_all(&d);
 	assert_true(d.structure[KP_IPV4] && d.structure[KP_IPV6]);
 	assert_true(concerns(&d, KP_IPV4, KP_SET_HAIRPINS, 1));
+}
+
+/* Of a later kernel, perhaps. */
+static void test_damage_of_an_unknown_kind_is_all_of_its_family(void **state)
+{
+	struct kp_nft_damage d = {0};
+
+	(void)state;
+	kp_nft_damage_note(&d, message(0x7f, NFPROTO_IPV6, "kproxy", NULL));
+	assert_true(d.structure[KP_IPV6]);
+	assert_true(concerns(&d, KP_IPV6, KP_SET_SERVICES, 1));
+	assert_false(concerns(&d, KP_IPV4, KP_SET_SERVICES, 1));
+}
+
+/* It has no key, and matches what no other element does. */
+static void test_damage_of_a_catchall_is_that_of_the_set(void **state)
+{
+	struct nlmsghdr *nlh = message(NFT_MSG_NEWSETELEM, NFPROTO_IPV4, "kproxy", "no-endpoints");
+	struct nlattr *list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	struct nlattr *elem = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	struct kp_nft_damage d = {0};
+
+	(void)state;
+	mnl_attr_put_u32(nlh, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_CATCHALL));
+	mnl_attr_nest_end(nlh, elem);
+	mnl_attr_nest_end(nlh, list);
+	kp_nft_damage_note(&d, nlh);
+	assert_int_equal(d.sets[KP_IPV4][KP_SET_NO_ENDPOINTS], KP_NFT_SET_ANY);
 }
 
 int main(void)
@@ -188,6 +217,8 @@ int main(void)
 		cmocka_unit_test(test_damage_of_sets),
 		cmocka_unit_test(test_damage_of_rules),
 		cmocka_unit_test(test_damage_of_a_table_is_all_of_its_family),
+		cmocka_unit_test(test_damage_of_an_unknown_kind_is_all_of_its_family),
+		cmocka_unit_test(test_damage_of_a_catchall_is_that_of_the_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
