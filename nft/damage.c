@@ -23,7 +23,8 @@ void kp_nft_damage_clear(struct kp_nft_damage *damage)
 static void note_table(struct kp_nft_damage *damage, enum kp_family family)
 {
 	damage->structure[family] = true;
-	memset(damage->sets[family], KP_NFT_SET_ANY, sizeof(damage->sets[family]));
+	for (int set = 0; set < KP_N_SETS; set++)
+		damage->sets[family][set] = KP_NFT_SET_ANY;
 }
 
 static void note_set(struct kp_nft_damage *damage, enum kp_family family, const char *name)
