@@ -338,7 +338,11 @@ class Host:
             process.wait()
             if process.stdout:
                 process.stdout.close()
+        wait_for(f"{self.ns} is gone", self.is_deleted)
+
+    def is_deleted(self):
         run("ip", "netns", "del", self.ns, check=False)
+        return not os.path.exists(f"/run/netns/{self.ns}")
 
 
 class Node(Host):

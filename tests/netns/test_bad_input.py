@@ -139,6 +139,8 @@ class Live:
         os.mkdir(self.directory)
         put(self.directory, "web.json", web(1))
         self.host = Host(f"kp-{secrets.token_hex(4)}-bad")
+
+    def start(self):
         with open(self.log_path, "w", encoding="utf-8") as log:
             self.daemon = self.host.popen(*argv(self.directory), stderr=log)
         wait_for("the first sync", lambda: "web" in self.served())
@@ -185,6 +187,7 @@ class Live:
 def daemon(tmp_path_factory):
     live = Live(str(tmp_path_factory.mktemp("bad-input")))
     try:
+        live.start()
         yield live
     finally:
         live.close()

@@ -71,8 +71,11 @@ def test_hooks_are_put_back_when_somebody_removed_them(node):
     client = node.pod(9)
     web(node, [])
     node.start()
-    run("rm", "-r", os.path.join(node.hooks.bpf, "kproxy"))
+    programs, pins, directory = attached(node), node.hooks.pins(), os.path.join(node.hooks.bpf, "kproxy")
+    run("rm", "-r", directory)
     assert client.ask(IP4, 80).errors == {"ConnectionRefusedError": 1}
+    wait_for("they are put back", lambda: not attached(node) & programs and
+             os.path.isdir(directory) and node.hooks.pins() == pins)
     web(node, [1])
     wait_for("the change", lambda: client.ask(IP4, 80).servers == {"pod1": 1})
     with counted(node, connected=1):
