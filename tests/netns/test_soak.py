@@ -9,6 +9,7 @@ and memory and descriptors must not grow.
 import json
 import os
 import random
+import re
 import signal
 import time
 
@@ -219,6 +220,11 @@ class Soak:
             time.sleep(0.1)
         return rss_kb(self.node.daemon.pid), max(n)
 
+    def report_log(self, text):
+        starts, took_us = text.count('msg="starting"'), re.findall(r"took_us=(\d+)", text)
+        print(f"{starts} starts, {text.count('repaired')} repairs, {text.count('sync failed')} failed "
+              f"syncs, longest {max(map(int, took_us)) / 1000:.0f} ms")
+
     def report(self, first, last):
         """Apart when the API server was restarted: then the client's back-off counts."""
         all_times = sorted((ms, names) for names, all_ms in self.settled_ms.items() for ms in all_ms)
@@ -253,6 +259,7 @@ def test_soak(node, tmp_path):
         soak.run(SECONDS / 2, soak.STEPS)
         last = soak.usage()
         soak.report(first, last)
+        soak.report_log((tmp_path / "log").read_text())
         assert last[0] - first[0] < (16 if SANITIZED else 2) * 1024
         # A repair of the hooks needs a second set of them for a moment; connections come and go.
         wait_for("no more descriptors than before",
